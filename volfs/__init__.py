@@ -1,0 +1,3 @@
+"""volfs keeps container volumes and shows them as files."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Volumes seen by programs: HTTP over Unix sockets."""

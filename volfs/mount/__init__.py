@@ -1,0 +1,1 @@
+"""The kernel's mount table: what is mounted, and how to change it."""

@@ -1,0 +1,1 @@
+"""Volumes seen as files."""
