@@ -1,7 +1,7 @@
 """One record a volume, replaced whole; and one a reference.
 
-    Volume      what the store keeps of a volume under its name
-    Reference   one user of a volume: a set, never a counter
+Volume      what the store keeps of a volume under its name
+Reference   one user of a volume: a set, never a counter
 """
 
 from enum import Enum

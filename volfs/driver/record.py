@@ -1,0 +1,130 @@
+"""What a volume's directory says about itself: opts.json, Docker's text, and meta.json, ours.
+
+    opts.json   {"MountType": …, "MountOpts": …, "MountDevice": …, "Quota": {"Size": 0}}   only where there are options
+    meta.json   {"Driver": …, "CreatedAt": RFC 3339 in UTC, "Labels": {…} or null, "Options": {…} or null}
+
+Law: opts.json decides what is mounted; meta.json may be absent or broken and costs only the labels. A file is opened in
+its directory, follows no symlink, waits for no fifo, and is at most LARGEST bytes. A volume whose opts.json is lost,
+broken or unreadable is damaged: taken for a plain directory, it would fill the host's disk instead of its server's.
+"""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from volfs.driver.options import from_text, mount_source, to_text
+from volfs.errors import Invalid
+
+LARGEST = 16 << 20
+
+
+@dataclass(frozen=True)
+class Description:
+    """A volume as its directory describes it; `damage` says, for people, why its options cannot be trusted.
+
+    `created` is in seconds since the epoch. None for labels or options where none were given.
+    """
+
+    created: int
+    driver: str = "local"
+    labels: dict[str, str] | None = None
+    options: dict[str, str] | None = None
+    damage: str | None = None
+
+
+class _Meta(msgspec.Struct, rename="pascal"):
+    driver: str = "local"
+    created_at: str = ""
+    labels: dict[str, str] | None = None
+    options: dict[str, str] | None = None
+
+
+def write_record(directory: int, description: Description) -> None:
+    """Writes both files into a new directory and syncs them; raises Invalid where a text in it is none."""
+    created = datetime.fromtimestamp(description.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    meta = _Meta(description.driver, created, description.labels, description.options)
+    try:
+        text = msgspec.json.encode(meta)
+    except UnicodeEncodeError:
+        raise Invalid("labels and options must be text that UTF-8 can hold") from None
+    if description.options:
+        _write("opts.json", to_text(description.options), directory)
+    _write("meta.json", text, directory)
+
+
+def read_record(directory: int) -> Description:
+    """Reads both files; never raises for what they hold."""
+    meta = _read_meta(directory)
+    created = _seconds(meta.created_at)
+    if created is None:
+        created = int(os.fstat(directory).st_ctime)
+    try:
+        options = _agreed_options(_read("opts.json", directory), meta.options)
+    except Invalid as error:
+        return Description(created, meta.driver, meta.labels, meta.options, f"opts.json: {error}")
+    return Description(created, meta.driver, meta.labels, options)
+
+
+def _agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> dict[str, str] | None:
+    """What opts.json says, in the words of meta.json where both say the same: opts.json drops empty values."""
+    if text is None:
+        if mount_source(remembered):
+            raise Invalid("is missing, but meta.json says that there are mount options")
+        return remembered
+    found = from_text(text)
+    try:
+        same = found == from_text(to_text(remembered or {}))
+    except Invalid:
+        same = False
+    return remembered if same else found
+
+
+def _read_meta(directory: int) -> _Meta:
+    try:
+        text = _read("meta.json", directory)
+        return msgspec.json.decode(text, type=_Meta) if text is not None else _Meta()
+    except (Invalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _Meta()
+
+
+def _seconds(rfc3339: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(rfc3339)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read(name: str, directory: int) -> bytes | None:
+    """The bytes of a file in `directory`; None where there is none, Invalid where it cannot be read or is no file."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Invalid("is a symlink" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Invalid("is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            text = file.read(LARGEST + 1)
+    except OSError as error:
+        raise Invalid(f"cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if len(text) > LARGEST:
+        raise Invalid(f"is larger than {LARGEST} bytes")
+    return text
+
+
+def _write(name: str, text: bytes, directory: int) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
+    with open(descriptor, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(descriptor, 0o600)
+        os.fsync(descriptor)

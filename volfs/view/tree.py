@@ -1,0 +1,83 @@
+"""Which nodes the view has, their attributes and contents. Pure.
+
+    VIEW/            the volumes
+      NAME/          0755
+        opts.json    0444  Docker's mount options, secrets masked; `{}` where there are none
+        meta         0444  what the volume is and who uses it, as JSON
+        _data/       the data; only where the volume can be used
+"""
+
+import json
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from volfs.driver.options import masked, to_text
+from volfs.view.inodes import ROOT, NodeKind, inode
+from volfs.volume.describe import shown
+from volfs.volume.volume import Reference, State, Volume
+
+DIRECTORY, FILE = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What stat(2) shows of a control node; `time` in seconds since the epoch, for atime, mtime and ctime."""
+
+    inode: int
+    mode: int
+    nlink: int = 1
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    time: int = 0
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who may enter the view: its owner, group and mode."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+def root_attributes(door: Door, volumes: int, time: int) -> Attributes:
+    """The view's own directory; nlink counts the volumes, as for any directory."""
+    return Attributes(ROOT, stat.S_IFDIR | door.mode, 2 + volumes, door.uid, door.gid, time=time)
+
+
+def children(volume: Volume) -> list[tuple[bytes, NodeKind]]:
+    """What is in a volume's directory. `_data` is hidden where it could not be entered; `meta` says why."""
+    names = [(b"_data", NodeKind.DATA)] if volume.state is State.OK else []
+    return [*names, (b"meta", NodeKind.META), (b"opts.json", NodeKind.OPTS)]
+
+
+def attributes(volume: Volume, kind: NodeKind, size: int = 0, changed: int = 0) -> Attributes:
+    """A node of a volume; `size` of its content, `changed` when its users last did."""
+    node = inode(volume.serial, kind)
+    match kind:
+        case NodeKind.VOLUME:
+            return Attributes(node, DIRECTORY, 3, time=volume.created)
+        case NodeKind.DATA:
+            return Attributes(node, DIRECTORY, 2, time=volume.created)
+        case NodeKind.META:
+            return Attributes(node, FILE, size=size, time=max(volume.created, changed))
+        case NodeKind.OPTS:
+            return Attributes(node, FILE, size=size, time=volume.created)
+
+
+def opts_text(volume: Volume) -> bytes:
+    """The content of `opts.json`: Docker's text."""
+    return to_text(masked(volume.options)) + b"\n" if volume.options else b"{}\n"
+
+
+def meta_text(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> bytes:
+    """The content of `meta`."""
+    fields = shown(volume, mountpoint, references)
+    if volume.options:
+        fields["Options"] = masked(volume.options)
+    order = ["Name", "Driver", "Scope", "Mountpoint", "CreatedAt", "Labels", "Options", "Status", "UsedBy"]
+    return json.dumps({key: fields[key] for key in order}, indent=2, ensure_ascii=False).encode(
+        errors="surrogateescape"
+    ) + b"\n"

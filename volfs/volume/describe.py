@@ -1,0 +1,32 @@
+"""A volume as people and programs read it: Docker's fields, its state, and who uses it. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from volfs.volume.volume import Reference, Volume
+
+
+def rfc3339(seconds: int) -> str:
+    """`2026-11-24T03:39:46Z`; a time outside of the calendar's years becomes Docker's zero time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return "0001-01-01T00:00:00Z"
+
+
+def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> dict[str, Any]:
+    """The object that the Engine API answers and `meta` holds; options are as given, secrets included."""
+    return {
+        "CreatedAt": rfc3339(volume.created),
+        "Driver": volume.driver,
+        "Labels": volume.labels,
+        "Mountpoint": mountpoint,
+        "Name": volume.name,
+        "Options": volume.options,
+        "Scope": "local",
+        "Status": {"State": volume.state.value},
+        "UsedBy": [
+            {"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references
+        ],
+    }

@@ -1,0 +1,142 @@
+"""Restore carried out: the plan of `restore.py` done to the store, the directories and the mount table.
+
+Runs before anything is served, in the only thread there is. Every step may be cut off and done again.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from volfs.driver.local import LocalDriver
+from volfs.driver.names import VolumeName
+from volfs.errors import NotFound, VolfsError
+from volfs.mount.syscalls import detach, read_mountinfo
+from volfs.volume.restore import Found, Kernel, Plan, plan, removing_serial
+from volfs.volume.service import described
+from volfs.volume.store import Change, DamagedStore, Delete, DropReference, MapFull, Put, Store
+from volfs.volume.volume import State
+
+CATALOGUE = "metadata.mdb"
+BATCH = 5_000  # changes in one transaction
+
+log = logging.getLogger(__name__)
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; see random(4)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def open_store(volumes: Path, *, populated: bool) -> Store:
+    """Opens ROOT/volumes/metadata.mdb; one that cannot be read is moved aside and a new one begun.
+
+    Numbers are never used again, also not those that only a lost catalogue knew: where there are volumes already, a new
+    one counts on from the clock. Raises Invalid for a newer format, HostError where the file cannot be opened.
+    """
+    path = volumes / CATALOGUE
+    first = time.time_ns() // 1_000_000 if populated else 1
+    try:
+        return Store(path, first_serial=first)
+    except DamagedStore as error:
+        return _begin_again(path, error)
+
+
+def _begin_again(path: Path, why: Exception) -> Store:
+    aside = path.with_name(f"{CATALOGUE}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+    path.rename(aside)
+    path.with_name(f"{CATALOGUE}-lock").unlink(missing_ok=True)
+    log.error("the catalogue is rebuilt from the directories", extra={"why": str(why), "kept": str(aside)})
+    return Store(path, first_serial=time.time_ns() // 1_000_000)
+
+
+def recover(driver: LocalDriver, view: str) -> tuple[Store, Plan]:
+    """Brings store, directories and mounts together; returns the open store and what was planned."""
+    scan = driver.scan()
+    for stranger in scan.ignored:
+        log.warning("not a volume, left alone", extra={"entry": stranger})
+    store = open_store(driver.volumes, populated=bool(scan.names))
+    try:
+        result = _plan(store, scan.names, scan.work, driver, view)
+    except DamagedStore as error:
+        store.close()
+        store = _begin_again(driver.volumes / CATALOGUE, error)
+        result = _plan(store, scan.names, scan.work, driver, view)
+    _carry_out(result, store, driver)
+    return store, result
+
+
+def _plan(store: Store, names: Sequence[str], work: Sequence[str], driver: LocalDriver, view: str) -> Plan:
+    removed = {volume.name for one in work if (volume := store.by_serial(removing_serial(one)))}
+    kernel = Kernel(read_mountinfo(), boot_id(), str(driver.volumes), view)
+    return plan(store.entries(), Found(names, work, removed), store.all_references(), kernel)
+
+
+def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:
+    for mountpoint in result.unmount:
+        detach(mountpoint)
+        log.warning("unmounted what the last run left", extra={"mountpoint": mountpoint})
+    for work in result.sweep:
+        if not removing_serial(work):
+            _sweep(driver, work)
+    for batch in _batches(_changes(result, store, driver)):
+        _commit(store, batch)
+
+
+def _sweep(driver: LocalDriver, work: str) -> None:
+    try:
+        driver.sweep(work)
+    except VolfsError as error:
+        log.warning("unfinished work is left over", extra={"work": work, "why": str(error)})
+
+
+def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change]:
+    for name in result.adopt:
+        yield from _adopted(name, driver)
+    for name in result.missing:
+        users = [reference.id for reference in store.references(name)]
+        log.error("volume missing", extra={"volume": name, "used_by": ",".join(users) or "nobody"})
+        yield from _in_state(store, name, State.MISSING)
+    for name in result.returned:
+        log.info("volume is there again", extra={"volume": name})
+        yield from _in_state(store, name, State.OK)
+    for name in result.finished:
+        yield Delete(name)
+    for name, id_ in result.drop:
+        yield DropReference(name, id_)
+
+
+def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:
+    try:
+        description = driver.describe(name)
+    except NotFound:
+        return
+    log.info("volume adopted", extra={"volume": name})
+    if description.damage:
+        log.error("volume damaged", extra={"volume": name, "why": description.damage})
+    yield Put(described(VolumeName(name), description))
+
+
+def _in_state(store: Store, name: str, state: State) -> Iterator[Change]:
+    volume = store.get(name)
+    if volume is not None:
+        yield Put(msgspec.structs.replace(volume, state=state))
+
+
+def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:
+    rest = iter(changes)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def _commit(store: Store, batch: Sequence[Change]) -> None:
+    while True:
+        try:
+            store.commit(batch)
+        except MapFull:
+            store.grow()
+        else:
+            return

@@ -1,0 +1,164 @@
+"""What to do after a start, decided from what the store, the driver and the kernel's mount table say.
+
+    entry and directory              kept
+    directory without entry          adopted with its own meta.json and opts.json; never deleted
+    entry without directory          kept and marked missing; back to ok when the directory is there again
+    entry whose removal was renamed  taken out: the removal is finished
+    mount of ours, no live reference unmounted, newest first
+    reference of another boot        dropped; so is the view's where nothing is bound any more
+    work directory                   swept
+
+Law: pure, one pass over sorted streams; carried out and run again, the plan is empty. It names no path outside ROOT.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from volfs.mount.mountinfo import MountEntry
+from volfs.volume.volume import Kind, Reference, State
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the plan needs to know of a volume in the store."""
+
+    name: str
+    driver: str = "local"
+    state: State = State.OK
+    has_options: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the local driver found: names of directories in order, and work directories.
+
+    `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died.
+    """
+
+    names: Sequence[str]
+    work: Sequence[str]
+    removed: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What the kernel says: its mount table, this boot's id, and where the daemon's root and view are."""
+
+    mounts: Sequence[MountEntry]
+    boot: str
+    volumes: str  # ROOT/volumes
+    view: str
+
+
+@dataclass
+class Plan:
+    """What to change. `verify` are volumes with options, whose opts.json is read once the daemon is ready."""
+
+    adopt: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    unmount: list[str] = field(default_factory=list)
+    drop: list[tuple[str, str]] = field(default_factory=list)
+    sweep: list[str] = field(default_factory=list)
+    verify: list[str] = field(default_factory=list)
+    kept: int = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do; kept and verified volumes are as they were."""
+        return not (
+            self.adopt or self.missing or self.returned or self.finished or self.unmount or self.drop or self.sweep
+        )
+
+
+def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> Plan:
+    """Compares the three and returns what to do; `entries` in the order of their names."""
+    result = Plan(sweep=list(found.work))
+    plain: set[str] = set()
+    watched = {name for mount in kernel.mounts if (name := _volume_of(mount.mountpoint, kernel.volumes))}
+    for entry, directory in _side_by_side(entries, found.names):
+        if entry is None:
+            result.adopt.append(directory)
+            continue
+        if entry.name in watched and not entry.has_options:
+            plain.add(entry.name)
+        if entry.driver != "local":
+            result.kept += 1
+        elif directory:
+            _keep(result, entry)
+        elif entry.name in found.removed:
+            result.finished.append(entry.name)
+        elif entry.state is not State.MISSING:
+            result.missing.append(entry.name)
+    live = _live_references(result, references, kernel)
+    result.unmount.extend(_leaked(kernel, live, plain))
+    return result
+
+
+def removing_serial(work: str) -> int:
+    """The serial in a name such as `.removing-12`, or 0."""
+    number = work.removeprefix(".removing-").partition(".")[0]
+    return int(number) if work.startswith(".removing-") and number.isdecimal() else 0
+
+
+def _keep(result: Plan, entry: Entry) -> None:
+    result.kept += 1
+    if entry.state is State.MISSING:
+        result.returned.append(entry.name)
+    if entry.has_options or entry.state is State.DAMAGED:
+        result.verify.append(entry.name)
+
+
+def _side_by_side(entries: Iterable[Entry], names: Iterable[str]) -> Iterator[tuple[Entry | None, str]]:
+    """Every entry with its directory ("" for none) and every directory without an entry (None)."""
+    directories = iter(names)
+    directory = next(directories, None)
+    for entry in entries:
+        while directory is not None and directory < entry.name:
+            yield None, directory
+            directory = next(directories, None)
+        if directory == entry.name:
+            yield entry, directory
+            directory = next(directories, None)
+        else:
+            yield entry, ""
+    while directory is not None:
+        yield None, directory
+        directory = next(directories, None)
+
+
+def _live_references(result: Plan, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> set[str]:
+    """The names of volumes that somebody still uses; what nobody can use any more goes to `drop`."""
+    bound = {mount.mountpoint for mount in kernel.mounts}
+    gone = {*result.finished}
+    live: set[str] = set()
+    for name, reference in references:
+        dead = reference.boot != kernel.boot or name in gone
+        if reference.kind is Kind.VIEW and f"{kernel.view}/{name}/_data" not in bound:
+            dead = True
+        if dead:
+            result.drop.append((name, reference.id))
+        else:
+            live.add(name)
+    return live
+
+
+def _leaked(kernel: Kernel, live: Collection[str], plain: Collection[str]) -> Iterator[str]:
+    """Mounts under ROOT that nobody uses, newest first.
+
+    A mount in a volume without options is none of ours: an administrator put a disk there, and unmounting it would
+    send a container's writes to the disk below.
+    """
+    for mount in reversed(kernel.mounts):
+        name = _volume_of(mount.mountpoint, kernel.volumes)
+        if name and name not in live and name not in plain:
+            yield mount.mountpoint
+
+
+def _volume_of(mountpoint: str, volumes: str) -> str:
+    """The directory of ROOT/volumes that a mount is inside of, or ""; a mount at the directory itself is none of ours."""
+    if not mountpoint.startswith(volumes + "/"):
+        return ""
+    name, slash, _ = mountpoint[len(volumes) + 1 :].partition("/")
+    return name if slash else ""

@@ -1,0 +1,353 @@
+"""The catalogue on LMDB: the one door to lmdb, and the only copy of what volfs knows about its volumes.
+
+    volumes      name -> Volume (MessagePack)          serials   serial -> created, name
+    references   name NUL id -> name, Reference             owed      number -> serial, name
+    system       "format", "next serial", "next owed"
+
+Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
+durable when it returns. A transaction never crosses a thread (py-lmdb forbids it and does not notice).
+
+`owed` are the invalidations that a committed change still owes to the kernel's caches: written with the change, taken
+out by the next commit after they were sent, sent again by the next daemon when this one died between.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+import msgspec
+
+from volfs.errors import HostError, Invalid, VolfsError
+from volfs.volume.restore import Entry
+from volfs.volume.volume import Reference, Volume
+
+MapFull = lmdb.MapFullError
+T = TypeVar("T")
+
+FORMAT = 1
+FIRST_MAP = 64 << 20
+LONGEST_KEY = 511  # LMDB's limit for a key, in bytes
+_DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+    lmdb.PanicError,
+    lmdb.IncompatibleError,
+    lmdb.BadDbiError,
+)
+_DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system")
+_FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
+
+
+class DamagedStore(VolfsError):
+    """The file cannot be read as a store; it can be rebuilt from the directories."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """Writes a volume; a serial of 0 is replaced by the next one."""
+
+    volume: Volume
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Takes a volume and its references out."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class AddReference:
+    """Adds a user to a volume; the same id twice is one user."""
+
+    name: str
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class DropReference:
+    """Takes a user from a volume; an unknown one is no error."""
+
+    name: str
+    id: str
+
+
+Change = Put | Delete | AddReference | DropReference
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An invalidation: the volume of this serial and name is not what it was."""
+
+    number: int
+    serial: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What became of a change: the volume as it is now (None: gone), and what is owed for it (None: nothing changed)."""
+
+    volume: Volume | None
+    owed: Owed | None
+
+
+class Store:
+    """An open catalogue. Raises DamagedStore where the file cannot be read, Invalid where a newer volfs wrote it."""
+
+    def __init__(self, path: Path, *, first_serial: int = 1, map_size: int = FIRST_MAP) -> None:
+        self.path = path
+        self._settled: list[int] = []
+        try:
+            self._open(path, map_size)
+            self._check_format(first_serial)
+            self._check_whole()
+        except _DAMAGE as error:
+            self.close()
+            raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
+        except lmdb.Error as error:
+            self.close()
+            raise HostError(f"the catalogue {path} cannot be opened: {error}") from error
+        except VolfsError:
+            self.close()
+            raise
+
+    def _open(self, path: Path, map_size: int) -> None:
+        size = max(map_size, path.stat().st_size * 2 if path.exists() else 0)
+        self._env = lmdb.open(
+            str(path), subdir=False, mode=0o600, max_dbs=len(_DATABASES), map_size=size, max_readers=64, readahead=False
+        )
+        self._env.reader_check()  # a daemon that was killed in the middle of a read left its slot
+        info = self._env.info()
+        if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
+            raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
+        volumes, serials, references, owed, system = (self._env.open_db(name) for name in _DATABASES)
+        self._volumes, self._serials, self._references, self._owed, self._system = (
+            volumes,
+            serials,
+            references,
+            owed,
+            system,
+        )
+
+    def _check_format(self, first_serial: int) -> None:
+        with self._env.begin() as read:
+            text = read.get(_FORMAT, db=self._system)
+        if text is None:
+            with self._env.begin(write=True) as write:
+                write.put(_FORMAT, str(FORMAT).encode(), db=self._system)
+                write.put(_NEXT_SERIAL, _number(first_serial), db=self._system)
+        elif not text.isdigit():
+            raise DamagedStore(f"the catalogue {self.path} names no format version")
+        elif int(text) > FORMAT:
+            raise Invalid(
+                f"{self.path} has format version {int(text)}, this volfs knows {FORMAT} at most: "
+                "start the newer volfs that wrote it"
+            )
+
+    def _check_whole(self) -> None:
+        with self._env.begin() as read:
+            if read.stat(self._volumes)["entries"] != read.stat(self._serials)["entries"]:
+                raise DamagedStore(f"the catalogue {self.path} contradicts itself")
+
+    def close(self) -> None:
+        """Lets the file go; nothing that was committed is lost without it."""
+        if hasattr(self, "_env"):
+            self._env.close()
+
+    # Reads: microseconds each, for the event loop.
+
+    def get(self, name: str) -> Volume | None:
+        """The volume called `name`."""
+        with self._env.begin() as read:
+            value = read.get(_key(name), db=self._volumes)
+        return _volume(value) if value is not None else None
+
+    def by_serial(self, serial: int) -> Volume | None:
+        """The volume with this number."""
+        with self._env.begin() as read:
+            value = read.get(_number(serial), db=self._serials)
+        return self.get(value[8:].decode(errors="surrogateescape")) if value is not None else None
+
+    def count(self) -> int:
+        """How many volumes there are."""
+        with self._env.begin() as read:
+            return int(read.stat(self._volumes)["entries"])
+
+    def volumes(self, after: str = "", limit: int = 1 << 62) -> list[Volume]:
+        """Volumes in the order of their names, those behind `after`, at most `limit`."""
+        with self._env.begin() as read:
+            cursor = read.cursor(self._volumes)
+            found = cursor.set_range(_key(after) + b"\0") if after else cursor.first()
+            return [_volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit))] if found else []
+
+    def numbers(self, after: int, limit: int) -> list[tuple[int, int, str]]:
+        """(serial, created, name) in the order of the serials, those greater than `after`: a stable order to list in."""
+        with self._env.begin() as read:
+            cursor = read.cursor(self._serials)
+            if not cursor.set_range(_number(after + 1)):
+                return []
+            return [
+                (
+                    int.from_bytes(key),
+                    int.from_bytes(value[:8], signed=True),
+                    value[8:].decode(errors="surrogateescape"),
+                )
+                for (key, value), _ in zip(cursor.iternext(), range(limit))
+            ]
+
+    def references(self, name: str) -> list[Reference]:
+        """The users of a volume, in the order of their ids."""
+        prefix = _key(name) + b"\0"
+        with self._env.begin() as read:
+            cursor = read.cursor(self._references)
+            found = []
+            if cursor.set_range(prefix):
+                for key, value in cursor:
+                    if not key.startswith(prefix):
+                        break
+                    found.append(_decode(value, tuple[str, Reference])[1])
+            return found
+
+    def all_references(self) -> Iterator[tuple[str, Reference]]:
+        """Every (name of a volume, reference): for restore."""
+        with self._env.begin() as read:
+            for _, value in read.cursor(self._references):
+                yield _decode(value, tuple[str, Reference])
+
+    def entries(self) -> Iterator[Entry]:
+        """Every volume in the order of the names, as restore wants it: decoded only where there is something to see.
+
+        A field with its default value is not encoded, so the name of a field in the bytes tells.
+        """
+        with self._env.begin() as read:
+            for key, value in read.cursor(self._volumes):
+                if b"state" in value or b"options" in value or b"driver" in value:
+                    volume = _volume(value)
+                    yield Entry(volume.name, volume.driver, volume.state, bool(volume.options))
+                else:
+                    yield Entry(key.decode())
+
+    def owed(self) -> list[Owed]:
+        """The invalidations that a daemon before this one may not have sent."""
+        with self._env.begin() as read:
+            rows = list(read.cursor(self._owed))
+        decoded = [(int.from_bytes(key), *_decode(value, tuple[int, str])) for key, value in rows]
+        return [Owed(*row) for row in decoded]
+
+    # Writes: for one thread at a time.
+
+    def settle(self, owed: Sequence[Owed]) -> None:
+        """These invalidations were sent: the next commit takes them out."""
+        self._settled.extend(one.number for one in owed)
+
+    def commit(self, changes: Sequence[Change]) -> list[Effect]:
+        """Carries all changes out in one durable transaction, or none of them; one effect for each change.
+
+        Raises HostError on a full disk; a full map raises MapFull: call `grow`, then again.
+        """
+        settled = list(self._settled)
+        try:
+            with self._env.begin(write=True) as write:
+                for number in settled:
+                    write.delete(_number(number), db=self._owed)
+                effects = [self._effect(write, change) for change in changes]
+        except MapFull:
+            raise
+        except lmdb.Error as error:
+            raise HostError(f"the catalogue {self.path} cannot be written: {error}") from error
+        del self._settled[: len(settled)]
+        return effects
+
+    def grow(self) -> None:
+        """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits."""
+        self._env.set_mapsize(self._env.info()["map_size"] * 2)
+
+    def _effect(self, write: lmdb.Transaction, change: Change) -> Effect:
+        volume = self._apply(write, change)
+        owed = self._owe(write, volume) if volume is not None else None
+        return Effect(None if isinstance(change, Delete) else volume, owed)
+
+    def _apply(self, write: lmdb.Transaction, change: Change) -> Volume | None:
+        """Returns the volume that the change touched."""
+        match change:
+            case Put(volume):
+                return self._put(write, volume)
+            case Delete(name):
+                return self._delete(write, name)
+            case AddReference(name, reference):
+                write.put(
+                    _reference_key(name, reference.id), msgspec.msgpack.encode((name, reference)), db=self._references
+                )
+                return self._touched(write, name)
+            case DropReference(name, id):
+                gone = write.delete(_reference_key(name, id), db=self._references)
+                return self._touched(write, name) if gone else None
+
+    def _put(self, write: lmdb.Transaction, volume: Volume) -> Volume:
+        if volume.serial == 0:
+            serial = int.from_bytes(write.get(_NEXT_SERIAL, db=self._system))
+            write.put(_NEXT_SERIAL, _number(serial + 1), db=self._system)
+            volume = msgspec.structs.replace(volume, serial=serial)
+        key = _key(volume.name)
+        write.put(key, msgspec.msgpack.encode(volume), db=self._volumes)
+        write.put(
+            _number(volume.serial), volume.created.to_bytes(8, signed=True) + _text(volume.name), db=self._serials
+        )
+        return volume
+
+    def _delete(self, write: lmdb.Transaction, name: str) -> Volume | None:
+        volume = self._touched(write, name)
+        if volume is not None:
+            write.delete(_key(name), db=self._volumes)
+            write.delete(_number(volume.serial), db=self._serials)
+        prefix = _key(name) + b"\0"
+        with write.cursor(self._references) as cursor:
+            while cursor.set_range(prefix) and cursor.key().startswith(prefix):
+                cursor.delete()
+        return volume
+
+    def _touched(self, write: lmdb.Transaction, name: str) -> Volume | None:
+        value = write.get(_key(name), db=self._volumes)
+        return _volume(value) if value is not None else None
+
+    def _owe(self, write: lmdb.Transaction, volume: Volume) -> Owed:
+        number = int.from_bytes(write.get(_NEXT_OWED, b"\0", db=self._system))
+        write.put(_NEXT_OWED, _number(number + 1), db=self._system)
+        value = msgspec.msgpack.encode((volume.serial, volume.name))
+        write.put(_number(number), value, db=self._owed)
+        return Owed(number, volume.serial, volume.name)
+
+
+def _text(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")
+
+
+def _number(number: int) -> bytes:
+    return number.to_bytes(8)
+
+
+def _key(name: str) -> bytes:
+    """A name as a key. Names of other drivers' volumes may be longer than a key: those are kept under a digest."""
+    key = _text(name)
+    return key if len(key) <= LONGEST_KEY // 2 else b"\xff" + hashlib.sha256(key).hexdigest().encode()
+
+
+def _reference_key(name: str, id: str) -> bytes:  # noqa: A002
+    return _key(name) + b"\0" + _key(id)
+
+
+def _volume(value: bytes) -> Volume:
+    return _decode(value, Volume)
+
+
+def _decode(value: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(value, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedStore(f"a record of the catalogue cannot be read: {error}") from error
