@@ -85,6 +85,11 @@ class LocalDriver:
         """Where a container finds the data, mounted or not."""
         return str(self.volumes / parse_volume_name(name) / _DATA)
 
+    def changed(self) -> int:
+        """When a volume last appeared or disappeared, in seconds since the epoch."""
+        with _host_errors(f"the volumes in {self._root} cannot be looked at"):
+            return int(self.volumes.stat().st_mtime)
+
     def exists(self, name: str) -> bool:
         """Whether there is a real directory for `name`."""
         if not is_volume_name(name):

@@ -1,10 +1,10 @@
 """Which nodes the view has, their attributes and contents. Pure.
 
-    VIEW/            the volumes
-      NAME/          0755
-        opts.json    0444  Docker's mount options, secrets masked; `{}` where there are none
-        meta         0444  what the volume is and who uses it, as JSON
-        _data/       the data; only where the volume can be used
+VIEW/            the volumes
+  NAME/          0755
+    opts.json    0444  Docker's mount options, secrets masked; `{}` where there are none
+    meta         0444  what the volume is and who uses it, as JSON
+    _data/       the data; only where the volume can be used
 """
 
 import json
@@ -78,6 +78,7 @@ def meta_text(volume: Volume, mountpoint: str, references: Sequence[Reference]) 
     if volume.options:
         fields["Options"] = masked(volume.options)
     order = ["Name", "Driver", "Scope", "Mountpoint", "CreatedAt", "Labels", "Options", "Status", "UsedBy"]
-    return json.dumps({key: fields[key] for key in order}, indent=2, ensure_ascii=False).encode(
-        errors="surrogateescape"
-    ) + b"\n"
+    return (
+        json.dumps({key: fields[key] for key in order}, indent=2, ensure_ascii=False).encode(errors="surrogateescape")
+        + b"\n"
+    )

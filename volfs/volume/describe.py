@@ -26,7 +26,5 @@ def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> d
         "Options": volume.options,
         "Scope": "local",
         "Status": {"State": volume.state.value},
-        "UsedBy": [
-            {"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references
-        ],
+        "UsedBy": [{"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references],
     }

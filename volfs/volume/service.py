@@ -5,6 +5,7 @@ returns when the kernel's caches know it), and only then answered. One lock a vo
 """
 
 import math
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -78,7 +79,15 @@ class VolumeService:
         """Where a container can use the volume: `ROOT/volumes/NAME/_data`."""
         return self._driver.mountpoint(volume.name)
 
-    async def list(self, filters: Filters) -> list[Volume]:
+    def changed(self) -> int:
+        """When a volume was last created or removed, in seconds since the epoch."""
+        return self._driver.changed()
+
+    async def room(self) -> os.statvfs_result:
+        """The room on the file system that the volumes are on."""
+        return await self._run(os.statvfs, str(self._driver.volumes))
+
+    async def listed(self, filters: Filters) -> list[Volume]:
         """The volumes that match, in the order of their names."""
         found: list[Volume] = []
         batch = self.store.volumes(limit=LISTED_AT_ONCE)
@@ -167,7 +176,7 @@ class VolumeService:
         async with self._pruning:
             names: list[str] = []
             reclaimed = 0
-            for volume in await self.list(filters):
+            for volume in await self.listed(filters):
                 if not (filters.all or ANONYMOUS in (volume.labels or {})) or not self._dangling(volume):
                     continue
                 try:
@@ -182,7 +191,7 @@ class VolumeService:
     def _dangling(self, volume: Volume) -> bool:
         return dangling(self.store.references(volume.name))
 
-    async def mount(  # noqa: A002
+    async def mount(
         self, name: str, id: str, kind: Kind, place: Callable[[str], None] | None = None
     ) -> str:
         """Makes the volume usable for one user and returns its mountpoint. The same id twice is one user.

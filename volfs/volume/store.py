@@ -184,7 +184,7 @@ class Store:
         with self._env.begin() as read:
             cursor = read.cursor(self._volumes)
             found = cursor.set_range(_key(after) + b"\0") if after else cursor.first()
-            return [_volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit))] if found else []
+            return [_volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit), strict=False)] if found else []
 
     def numbers(self, after: int, limit: int) -> list[tuple[int, int, str]]:
         """(serial, created, name) in the order of the serials, those greater than `after`: a stable order to list in."""
@@ -198,7 +198,7 @@ class Store:
                     int.from_bytes(value[:8], signed=True),
                     value[8:].decode(errors="surrogateescape"),
                 )
-                for (key, value), _ in zip(cursor.iternext(), range(limit))
+                for (key, value), _ in zip(cursor.iternext(), range(limit), strict=False)
             ]
 
     def references(self, name: str) -> list[Reference]:
@@ -291,7 +291,7 @@ class Store:
 
     def _put(self, write: lmdb.Transaction, volume: Volume) -> Volume:
         if volume.serial == 0:
-            serial = int.from_bytes(write.get(_NEXT_SERIAL, db=self._system))
+            serial = int.from_bytes(write.get(_NEXT_SERIAL, b"\1", db=self._system))
             write.put(_NEXT_SERIAL, _number(serial + 1), db=self._system)
             volume = msgspec.structs.replace(volume, serial=serial)
         key = _key(volume.name)
@@ -308,7 +308,7 @@ class Store:
             write.delete(_number(volume.serial), db=self._serials)
         prefix = _key(name) + b"\0"
         with write.cursor(self._references) as cursor:
-            while cursor.set_range(prefix) and cursor.key().startswith(prefix):
+            while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):
                 cursor.delete()
         return volume
 
@@ -342,11 +342,11 @@ def _reference_key(name: str, id: str) -> bytes:  # noqa: A002
     return _key(name) + b"\0" + _key(id)
 
 
-def _volume(value: bytes) -> Volume:
+def _volume(value: bytes | memoryview) -> Volume:
     return _decode(value, Volume)
 
 
-def _decode(value: bytes, kind: type[T]) -> T:
+def _decode(value: bytes | memoryview, kind: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(value, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

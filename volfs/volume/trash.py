@@ -33,8 +33,6 @@ class Trash:
         """Deletes until it is cancelled; a tree that is half deleted then is finished after the next start."""
         async for work in self._receive:
             try:
-                await trio.to_thread.run_sync(
-                    self._driver.sweep, work, limiter=self._limiter, abandon_on_cancel=True
-                )
+                await trio.to_thread.run_sync(self._driver.sweep, work, limiter=self._limiter, abandon_on_cancel=True)
             except HostError as error:
                 log.warning("a removed volume's tree is left over", extra={"work": work, "why": str(error)})

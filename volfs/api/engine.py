@@ -1,0 +1,150 @@
+"""The volume part of Docker's Engine API, over HTTP on a Unix socket: what the docker CLI and `volfs` talk to.
+
+Law: nothing is decided here. A request becomes a call of the service, its answer a message; an error becomes a status
+by the one table of `messages`. What is not expected is logged with its traceback and answered 500 without it.
+"""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from volfs import __version__
+from volfs.api import messages
+from volfs.errors import Invalid, NotFound, VolfsError
+from volfs.volume.describe import shown
+from volfs.volume.filters import LISTING, PRUNING, parse_filters
+from volfs.volume.service import VolumeService
+from volfs.volume.volume import Volume
+
+LONGEST_BODY = 64 << 20  # bytes; Docker takes labels of many megabytes
+
+log = logging.getLogger(__name__)
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+class EngineApi:
+    """An ASGI application. `version` in the handlers is the API version that the client speaks."""
+
+    def __init__(self, service: VolumeService) -> None:
+        self._service = service
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("GET", "/_ping"): self._ping,
+            ("HEAD", "/_ping"): self._ping,
+            ("GET", "/version"): self._version,
+            ("GET", "/volumes"): self._list,
+            ("POST", "/volumes/create"): self._create,
+            ("POST", "/volumes/prune"): self._prune,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            request = Request(scope, receive)
+            response = await self._answer(request)
+            response.headers["Api-Version"] = messages.API_VERSION
+            response.headers["Docker-Experimental"] = "false"
+            response.headers["Ostype"] = "linux"
+            response.headers["Server"] = f"volfs/{__version__} (linux)"
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            version, path = messages.split_version(request.scope["path"])
+            return await self._handler(request, path)(request, version)
+        except VolfsError as error:
+            return _json({"message": str(error)}, messages.status_of(error))
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            log.exception("a request failed", extra={"method": request.method, "path": request.scope["path"]})
+            return _json({"message": "volfs failed on this request; its log says why"}, 500)
+
+    def _handler(self, request: Request, path: str) -> Handler:
+        handler = self._routes.get((request.method, path))
+        if handler is not None:
+            return handler
+        if path.startswith("/volumes/"):
+            request.scope["path_params"] = {"name": path.removeprefix("/volumes/")}
+            if request.method == "GET":
+                return self._inspect
+            if request.method == "DELETE":
+                return self._remove
+        raise NotFound("page not found")
+
+    async def _ping(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        return Response(
+            b"" if request.method == "HEAD" else b"OK",
+            media_type="text/plain",
+            headers={
+                "Cache-Control": "no-cache, no-store, must-revalidate",
+                "Builder-Version": "",
+                "Swarm": "inactive",
+            },
+        )
+
+    async def _version(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        host = os.uname()
+        return _json(messages.version_of(host.release, host.machine))
+
+    async def _list(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        filters = parse_filters(request.query_params.get("filters", ""), LISTING)
+        volumes = await self._service.listed(filters)
+        return _json(messages.listed([self._shown(volume) for volume in volumes], []))
+
+    async def _inspect(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        name = request.path_params["name"]
+        if not name:
+            raise NotFound("get: no such volume")
+        return _json(self._shown(await self._service.get(name)))
+
+    async def _create(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        body = await _body(request)
+        if body:
+            messages.check_content_type(request.headers.get("content-type", ""))
+        wanted = messages.parse_create(body)
+        volume = await self._service.create(wanted.name, wanted.driver, wanted.options, wanted.labels)
+        return _json(self._shown(volume), 201)
+
+    async def _remove(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        force = messages.truth(request.query_params.get("force", ""))
+        await self._service.remove(request.path_params["name"], force=force)
+        return Response(status_code=204)
+
+    async def _prune(self, request: Request, version: str) -> Response:
+        filters = parse_filters(request.query_params.get("filters", ""), PRUNING)
+        if not messages.at_least(version, "1.42"):
+            filters = replace(filters, all=True)  # before, a prune meant every unused volume
+        pruned = await self._service.prune(filters)
+        return _json({"VolumesDeleted": pruned.names or None, "SpaceReclaimed": pruned.reclaimed})
+
+    def _shown(self, volume: Volume) -> dict[str, Any]:
+        return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value) + b"\n", status, media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, chunked or not. Raises Invalid for one that is too long to be meant."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise Invalid(f"the body is longer than {LONGEST_BODY >> 20} MiB")
+    return bytes(body)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    while (message := await receive())["type"] == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    if message["type"] == "lifespan.shutdown":
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,70 @@
+"""What the daemon's JSON means to the commands. Pure.
+
+Law: any JSON value in, a value or BadAnswer out; the daemon may be newer than we are, so unknown fields pass.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from volfs.cli.client import BadAnswer
+
+Volume = Mapping[str, Any]
+
+
+class Row(NamedTuple):
+    """A volume in a table."""
+
+    name: str
+    driver: str
+    state: str
+    users: str
+    created: str
+
+
+def volume(answer: object) -> Volume:
+    """One volume object; only its name is taken for granted."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("Name"), str):
+        raise BadAnswer("the daemon's answer is not a volume")
+    return answer
+
+
+def listing(answer: object) -> tuple[list[Volume], list[str]]:
+    """Volumes by name, and warnings."""
+    if not isinstance(answer, dict):
+        raise BadAnswer("the daemon's answer is not a list of volumes")
+    volumes = [volume(one) for one in _items(answer, "Volumes")]
+    return sorted(volumes, key=lambda one: str(one["Name"])), [str(one) for one in _items(answer, "Warnings")]
+
+
+def pruned(answer: object) -> tuple[list[str], int]:
+    """The names of the volumes that went, and how many bytes with them."""
+    if not isinstance(answer, dict):
+        raise BadAnswer("the daemon's answer does not say what it removed")
+    size = answer.get("SpaceReclaimed")
+    return [str(name) for name in _items(answer, "VolumesDeleted")], size if isinstance(size, int) else 0
+
+
+def row(one: Volume) -> Row:
+    """The cells of a volume; `-` where the daemon says nothing."""
+    status, users = one.get("Status"), one.get("UsedBy")
+    state = status.get("State") if isinstance(status, dict) else None
+    return Row(
+        name=one["Name"],
+        driver=_cell(one.get("Driver")),
+        state=_cell(state),
+        users=str(len(users)) if isinstance(users, list) else "-",
+        created=_cell(one.get("CreatedAt")),
+    )
+
+
+def _items(answer: dict[str, Any], key: str) -> list[Any]:
+    items = answer.get(key)
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise BadAnswer(f'"{key}" in the daemon\'s answer is not a list')
+    return items
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) and value else "-"

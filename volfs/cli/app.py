@@ -1,0 +1,35 @@
+"""The command line as a whole: which commands there are, and `--host`, which every one of them that asks takes."""
+
+import click
+
+from volfs import __version__
+from volfs.cli import volumes
+from volfs.cli.arguments import DEFAULT_SOCKET
+from volfs.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.option(
+    "--host",
+    metavar="SOCKET",
+    envvar="VOLFS_HOST",
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    show_envvar=True,
+    help="The daemon's socket: a path, or unix:///path. Also taken after the command.",
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def app(context: click.Context, host: str) -> None:
+    """Keeps container volumes and shows them as files.
+
+    \b
+    volfs serve                  keep the volumes of this host and show them under /mnt/volfs
+    volfs create db              make a volume; its files are in /mnt/volfs/db/_data
+    volfs ls                     see them all
+    """
+    context.obj = host
+
+
+for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, serve):
+    app.add_command(command)

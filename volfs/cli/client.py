@@ -1,0 +1,114 @@
+"""The daemon's HTTP API from the outside: one request, one answer, over a Unix socket.
+
+Written on the standard library: importing httpx takes longer than a whole `volfs ls`. Law: what comes back is a decoded
+JSON value or one of the errors here, each a line that a person can act on.
+"""
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from urllib.parse import urlencode
+
+from volfs.errors import VolfsError
+
+TIMEOUT = 150.0  # the longest that Docker lets a volume plugin take is two minutes
+_TRIES = 3
+_PAUSE = 0.2  # a daemon that was killed is replaced within some hundred milliseconds
+
+
+class NoDaemon(VolfsError):
+    """Nothing answers on the socket, or it is not for us."""
+
+
+class BadAnswer(VolfsError):
+    """Something answers on the socket, but not as a volfs daemon does."""
+
+
+class ApiError(VolfsError):
+    """The daemon refused, for the reason in its message. `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Client:
+    """Asks the daemon that listens on `socket_path`."""
+
+    def __init__(self, socket_path: str) -> None:
+        self.socket_path = socket_path
+
+    def request(self, method: str, path: str, query: dict[str, str] | None = None, body: object = None) -> object:
+        """The decoded answer, None where there is none; raises ApiError, NoDaemon or BadAnswer.
+
+        A daemon may be replaced while it works for us; its socket stays. What changes nothing is then asked again.
+        """
+        target = path + ("?" + urlencode(query) if query else "")
+        for left in reversed(range(_TRIES if method == "GET" else 1)):
+            try:
+                status, answer = self._exchange(method, target, body)
+                break
+            except ConnectionError as error:
+                if not left:
+                    raise NoDaemon(f"the daemon on {self.socket_path} ended before it answered; ask again") from error
+                time.sleep(_PAUSE)
+        value = self._decoded(answer)
+        if status >= 400:
+            raise ApiError(status, self._message(status, value))
+        return value
+
+    def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
+        connection = _UnixConnection(self.socket_path)
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        with contextlib.closing(connection):
+            try:
+                connection.connect()
+                connection.request(method, target, content, headers)
+                response = connection.getresponse()
+                return response.status, response.read()
+            except TimeoutError as error:
+                raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
+            except ConnectionError:
+                raise
+            except http.client.HTTPException as error:
+                raise self._strange() from error
+            except OSError as error:
+                raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
+
+    def _decoded(self, answer: bytes) -> object:
+        try:
+            return json.loads(answer) if answer.strip() else None
+        except (ValueError, RecursionError) as error:
+            raise self._strange() from error
+
+    def _message(self, status: int, value: object) -> str:
+        message = value.get("message") if isinstance(value, dict) else None
+        return message if isinstance(message, str) and message else f"the daemon answered {status} without a reason"
+
+    def _strange(self) -> BadAnswer:
+        return BadAnswer(f"what answers on {self.socket_path} does not speak as a volfs daemon does; is --host right?")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(TIMEOUT)
+        try:
+            self.sock.connect(self._path)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+            raise NoDaemon(
+                f'no daemon on {self._path}: start one with "volfs serve", or choose its socket with --host'
+            ) from error
+        except PermissionError as error:
+            raise NoDaemon(
+                f"not allowed to use {self._path}: it is its owner's, so run this as that user (root, mostly)"
+            ) from error
+        except OSError as error:
+            raise NoDaemon(f"{self._path} cannot be a daemon's socket: {error.strerror or error}") from error

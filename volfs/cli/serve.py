@@ -1,0 +1,109 @@
+"""`volfs serve`: reads and checks what the daemon is to do, then becomes the keeper.
+
+Every option has an environment variable, for units and containers: VOLFS_ROOT, VOLFS_VIEW and so on.
+"""
+
+import grp
+import os
+import re
+
+import click
+
+from volfs.cli import arguments
+from volfs.settings import Settings
+
+OFF = "none"
+
+
+def _absolute(_context: click.Context, option: click.Parameter, path: str) -> str:
+    if not path:
+        raise click.BadParameter("an empty path", param=option)
+    return os.path.abspath(path)  # noqa: PTH100 Path.absolute() would keep `..`, and the checks compare prefixes
+
+
+def _sockets(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+    if OFF not in paths:
+        return tuple(_absolute(context, option, path) for path in paths)
+    if len(paths) > 1:
+        raise click.BadParameter(f'"{OFF}" switches the plugin sockets off and goes with no other', param=option)
+    return ()
+
+
+def _mode(_context: click.Context, option: click.Parameter, text: str) -> int:
+    if not re.fullmatch("0?o?[0-7]{3}", text):
+        raise click.BadParameter(f'"{text}" is not an octal mode such as 0750', param=option)
+    return int(text.replace("o", ""), 8)
+
+
+def _gid(_context: click.Context, option: click.Parameter, group: str | None) -> int:
+    if group is None:
+        return os.getegid()
+    try:
+        return int(group) if re.fullmatch("[0-9]{1,9}", group) else grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise click.BadParameter(f'there is no group "{group}" on this host', param=option) from None
+
+
+def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    return arguments.seconds(text)
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--root", default="/var/lib/volfs", envvar="VOLFS_ROOT", callback=_absolute, help="Where the data is.")
+@click.option("--view", default="/mnt/volfs", envvar="VOLFS_VIEW", callback=_absolute, help="Where it is shown.")
+@click.option(
+    "--run-dir", default="/run/volfs", envvar="VOLFS_RUN_DIR", callback=_absolute, help="Where volfs.sock is made."
+)
+@click.option(
+    "--plugin-socket",
+    "plugin_sockets",
+    multiple=True,
+    default=["/run/docker/plugins/volfs.sock"],
+    envvar="VOLFS_PLUGIN_SOCKET",
+    callback=_sockets,
+    help=f"Where Docker or Podman finds the volume plugin; repeatable, {OFF} switches it off.",
+)
+@click.option(
+    "--group", "gid", envvar="VOLFS_GROUP", callback=_gid, show_default="your own", help="Whose the view's root is."
+)
+@click.option("--mode", default="0750", envvar="VOLFS_MODE", callback=_mode, help="The view's root, in octal.")
+@click.option(
+    "--data-plane",
+    type=click.Choice(["auto", "bind", "fuse"]),
+    default="auto",
+    envvar="VOLFS_DATA_PLANE",
+    help="How _data is shown: bind mounts, through FUSE, or what this host allows.",
+)
+@click.option(
+    "--idle", default="5m", envvar="VOLFS_IDLE", callback=_idle, help="An unused bind goes after: 30s, 5m, 1h."
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", envvar="VOLFS_LOG_FORMAT")
+def serve(
+    root: str,
+    view: str,
+    run_dir: str,
+    plugin_sockets: tuple[str, ...],
+    gid: int,
+    mode: int,
+    data_plane: str,
+    idle: float,
+    log_format: str,
+) -> int:
+    """Keeps the volumes of a root and shows them as files, until SIGTERM or Ctrl-C.
+
+    SIGHUP replaces the daemon; users of the view only wait a moment.
+    """
+    from volfs import keeper
+
+    settings = Settings(
+        root=root,
+        view=view,
+        run_dir=run_dir,
+        plugin_sockets=plugin_sockets,
+        mode=mode,
+        gid=gid,
+        data_plane=data_plane,
+        idle=idle,
+        log_format=log_format,
+    )
+    return keeper.serve(settings)

@@ -1,0 +1,208 @@
+"""The daemon: restore first, then the faces, in one nursery tree.
+
+    serve
+      Writer.run        commits                     DataPlane.run   binds, expires
+      Trash.run         deletes removed trees       view            FUSE
+      settle            owed invalidations, checks  engine          HTTP on the run directory's socket
+      lifeline          ends with the keeper        signals         SIGTERM: stop. SIGHUP: make room for the next
+
+Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
+true after a crash is seen to by restore, never on the way out.
+"""
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from volfs import logs
+from volfs.driver.local import LocalDriver
+from volfs.errors import NotFound, VolfsError
+from volfs.keeper.fuse import detach_view
+from volfs.mount.syscalls import can_mount
+from volfs.settings import GIVE_UP, Settings
+from volfs.view import serving
+from volfs.view.dataplane import DataPlane
+from volfs.view.inodes import NodeKind, inode
+from volfs.view.invalidation import Invalidator, notices
+from volfs.view.operations import Operations
+from volfs.view.passthrough import Passthrough
+from volfs.view.tree import Door
+from volfs.volume.recovery import boot_id, recover
+from volfs.volume.restore import Plan, removing_serial
+from volfs.volume.service import VolumeService
+from volfs.volume.store import Owed, Store
+from volfs.volume.trash import Trash
+from volfs.volume.volume import State
+from volfs.volume.writer import Writer
+
+GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Held:
+    """The descriptors that the keeper hands down. `fresh`: the kernel has cached nothing of this view yet."""
+
+    fuse: int
+    init: int
+    control: int
+    listeners: list[int]
+    fresh: bool
+
+
+class Daemon:
+    """A running daemon: the parts, made from the settings and what restore found."""
+
+    def __init__(self, settings: Settings, held: Held, driver: LocalDriver, store: Store, plan: Plan) -> None:
+        self._settings = settings
+        self._held = held
+        self._store = store
+        self._plan = plan
+        self._ending = trio.Event()
+        self._writer = Writer(store)
+        self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
+        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id())
+        binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
+        self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
+        self._passthrough = Passthrough(self._plane.open_data)
+        self._invalidator = Invalidator()
+        self._service.on_change = self._changed
+
+    async def run(self, began: float) -> None:
+        """Serves until it is asked to end, or the view is gone. `began` is when the process did, on the monotonic clock."""
+        self._attach_view()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._writer.run)
+            nursery.start_soon(self._plane.run)
+            nursery.start_soon(self._trash.run)
+            nursery.start_soon(self._hear_signals)
+            nursery.start_soon(self._hear_keeper)
+            view = trio.Event()
+            nursery.start_soon(self._serve_view, view)
+            http = trio.Event()
+            await nursery.start(self._serve_http, http)
+            await self._settle()
+            self._report_ready(began)
+            nursery.start_soon(self._verify)
+            await self._ending.wait()
+            with trio.move_on_after(GRACE):
+                await http.wait()
+            nursery.cancel_scope.cancel()
+        self._passthrough.close()
+
+    # The view
+
+    def _attach_view(self) -> None:
+        door = Door(os.geteuid(), self._settings.gid, self._settings.mode)
+        operations = Operations(self._service, self._plane, self._passthrough, door)
+        serving.attach(operations, self._held.init, self._held.fuse)
+
+    async def _serve_view(self, done: trio.Event) -> None:
+        await serving.serve()
+        done.set()
+        self._ending.set()
+
+    async def _changed(self, owed: Owed) -> None:
+        """Makes a committed change visible."""
+        current = self._store.get(owed.name)
+        if current is None or current.serial != owed.serial:
+            self._plane.forget(owed.serial)
+            self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
+        await self._invalidator.send(notices(owed, current))
+
+    async def _settle(self) -> None:
+        """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""
+        owed = self._store.owed()
+        if not self._held.fresh:
+            for one in owed:
+                await self._changed(one)
+        self._store.settle(owed)
+
+    # HTTP
+
+    async def _serve_http(self, done: trio.Event, task_status: trio.TaskStatus[None]) -> None:
+        """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
+        http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(http.serve_engine, self._service, self._held.listeners[0], self._ending.wait, GRACE)
+            task_status.started()
+        done.set()
+
+    # Beginning and ending
+
+    def _report_ready(self, began: float) -> None:
+        log.info(
+            "ready",
+            extra={
+                "volumes": self._store.count(),
+                "adopted": len(self._plan.adopt),
+                "missing": len(self._plan.missing),
+                "unmounted": len(self._plan.unmount),
+                "seconds": round(time.monotonic() - began, 3),
+                "view": self._settings.view,
+                "root": self._settings.root,
+            },
+        )
+        os.write(self._held.control, b"ready\n")
+
+    async def _verify(self) -> None:
+        """Reads the opts.json of volumes with options: one that cannot be read makes its volume unusable, no other."""
+        for name in self._plan.verify:
+            with suppress(NotFound):
+                volume = await self._service.verify(name)
+                if volume.state is State.DAMAGED:
+                    log.error("volume damaged", extra={"volume": name})
+
+    async def _hear_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number == signal.SIGTERM:
+                    await self._leave()
+                self._ending.set()
+
+    async def _hear_keeper(self) -> None:
+        """The keeper never says anything; when its end closes, nobody would restart this daemon or take the view away."""
+        await trio.lowlevel.wait_readable(self._held.control)
+        if not self._ending.is_set():
+            log.error("the keeper is gone, the view is detached")
+            await trio.to_thread.run_sync(detach_view, self._settings.view)
+            await self._leave()
+            self._ending.set()
+
+    async def _leave(self) -> None:
+        with trio.move_on_after(GRACE):
+            await self._service.leave_view()
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a daemon with what the keeper handed down; returns its exit code."""
+    began = time.monotonic()
+    settings, held = Settings.from_json(arguments[0]), Held(**json.loads(arguments[1]))
+    logs.configure(settings.log_format)
+    try:
+        driver = LocalDriver(Path(settings.root))
+        driver.prepare()
+        store, plan = recover(driver, settings.view)
+    except VolfsError as error:
+        print(f"volfs: {error}", file=sys.stderr)
+        return GIVE_UP
+    try:
+        trio.run(Daemon(settings, held, driver, store, plan).run, began, strict_exception_groups=True)
+    except Exception:
+        log.exception("the daemon failed")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,17 @@
+"""The keeper: holds what must outlive the daemon, and nothing else.
+
+    keeper   lock of ROOT, /dev/fuse and the kernel's FUSE_INIT, listening sockets
+       |  starts, with all of them; starts again when it ends
+    daemon   everything that can be got wrong
+
+    daemon ends         FUSE_NOTIFY_RESEND, then the next daemon: clients wait, none fails
+    SIGHUP              the daemon is replaced: an upgrade is a crash that was announced
+    SIGTERM, SIGINT     the view is detached with its binds, the daemon stops, sockets and lock go
+    keeper ends         the daemon sees its lifeline close and ends too; restore cleans up at the next start
+
+Law: no pyfuse3, no trio, no LMDB in here, no file of the view open, and its path is never looked into.
+"""
+
+from volfs.keeper.keep import serve
+
+__all__ = ["serve"]

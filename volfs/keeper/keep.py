@@ -1,0 +1,207 @@
+"""The keeper's loop: starts the daemon, hears signals, and starts the next one when it ends."""
+
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from types import FrameType
+
+from volfs import logs
+from volfs.errors import VolfsError
+from volfs.keeper import claims, sockets
+from volfs.keeper.fuse import Connection, detach_view, mount_view
+from volfs.settings import GIVE_UP, Settings
+
+STOP_DEADLINE = 10.0  # seconds that a daemon gets to end before it is killed
+LONGEST_PAUSE = 5.0  # seconds between two tries of a daemon that does not get ready
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT; returns the exit code of the process. Errors go to standard error as one line."""
+    logs.configure(settings.log_format)
+    try:
+        with ExitStack() as stack:
+            return Keeper(settings, stack).run()
+    except VolfsError as error:
+        print(f"volfs: {error}", file=sys.stderr)
+        return 125
+
+
+class Keeper:
+    """Everything that is held; given back, in the opposite order, when `stack` is closed."""
+
+    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+        self._settings = settings
+        self._stop = self._replace = False
+        self._announced = False
+        self._failures = 0
+        self._wakeup = _catch_signals(stack)
+        self._lock = claims.lock_root(settings.root, settings.view)
+        stack.callback(os.close, self._lock)
+        below = claims.claim_view(settings.view, settings.root)
+        stack.callback(os.close, below)
+        self._listeners = [self._listen(path, stack) for path in self._socket_paths()]
+        self._connection = mount_view(settings.root, settings.view)
+        stack.callback(self._close_view)
+
+    def _socket_paths(self) -> list[str]:
+        return [f"{self._settings.run_dir}/volfs.sock", *self._settings.plugin_sockets]
+
+    @staticmethod
+    def _listen(path: str, stack: ExitStack) -> socket.socket:
+        listener = sockets.listen(path)
+        stack.callback(listener.close)
+        stack.callback(sockets.unlink, path)
+        return listener
+
+    def _close_view(self) -> None:
+        detach_view(self._settings.view)
+        self._connection.close()
+
+    def run(self) -> int:
+        """Daemon after daemon, until a signal says stop or a daemon says that it can never start."""
+        fresh = True
+        while True:
+            code, ready = self._one_daemon(fresh)
+            if self._stop:
+                return 0
+            if code == GIVE_UP:
+                return 125
+            self._report(code, ready)
+            fresh = self._prepare_next(ready)
+
+    def _report(self, code: int, ready: bool) -> None:
+        if self._replace:
+            self._replace = False
+            log.info("daemon replaced")
+            return
+        why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        log.warning("daemon ended, the next one starts", extra={"why": why})
+        self._failures = 0 if ready else self._failures + 1
+
+    def _prepare_next(self, ready: bool) -> bool:
+        """Has the kernel ask again what was not answered; returns whether the view had to be mounted afresh instead.
+
+        A connection on which no daemon was ever ready may have FUSE_INIT unanswered, which must not be sent again.
+        """
+        if self._failures:
+            self._pause(min(0.1 * 2 ** (self._failures - 1), LONGEST_PAUSE))
+        self._connection.answered = self._connection.answered or ready
+        if self._connection.answered and self._connection.resend():
+            return False
+        if self._connection.answered:
+            log.warning("the kernel cannot send requests again, or the view was unmounted: it is mounted afresh")
+        self._close_view()
+        self._connection = mount_view(self._settings.root, self._settings.view)
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stop and (left := deadline - time.monotonic()) > 0:
+            self._hear(None, None, left)
+
+    # One daemon
+
+    def _one_daemon(self, fresh: bool) -> tuple[int, bool]:
+        """Starts a daemon and waits until it ends: its exit code, and whether it was ever ready."""
+        if self._stop:
+            return 0, False
+        control, theirs = socket.socketpair()
+        replay, init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with control, replay:
+            with theirs, init:
+                replay.send(self._connection.init)
+                daemon = self._spawn(theirs, init, fresh)
+            return self._watch(daemon, control)
+
+    def _spawn(self, control: socket.socket, init: socket.socket, fresh: bool) -> "subprocess.Popen[bytes]":
+        held = {
+            "fuse": self._connection.descriptor,
+            "init": init.fileno(),
+            "control": control.fileno(),
+            "listeners": [listener.fileno() for listener in self._listeners],
+            "fresh": fresh,
+        }
+        passed = (self._lock, held["fuse"], held["init"], held["control"], *held["listeners"])
+        return subprocess.Popen(
+            [sys.executable, "-m", "volfs.daemon", self._settings.to_json(), json.dumps(held)],
+            pass_fds=passed,  # type: ignore[arg-type]
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for the keeper, which stops the daemon in order
+        )
+
+    def _watch(self, daemon: "subprocess.Popen[bytes]", control: socket.socket) -> tuple[int, bool]:
+        ready = False
+        deadline: float | None = None
+        while (code := daemon.poll()) is None:
+            asked = self._stop or self._replace
+            if asked and deadline is None:
+                deadline = time.monotonic() + STOP_DEADLINE
+                self._ask_to_end(daemon)
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                log.error("daemon does not end in time, killed")
+                daemon.kill()
+                daemon.wait()
+                continue
+            if self._hear(control, daemon, left):
+                ready = True
+                self._announce()
+        return code, ready
+
+    def _ask_to_end(self, daemon: "subprocess.Popen[bytes]") -> None:
+        with suppress(ProcessLookupError):
+            daemon.send_signal(signal.SIGTERM if self._stop else signal.SIGHUP)
+        if self._stop:
+            sockets.notify("STOPPING=1")
+            detach_view(self._settings.view)
+
+    def _announce(self) -> None:
+        self._failures = 0
+        if not self._announced:
+            self._announced = True
+            sockets.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving {self._settings.view}")
+
+    def _hear(self, control: socket.socket | None, daemon: object, timeout: float | None) -> bool:
+        """Waits for a signal or for the daemon's word; returns whether the daemon said that it is ready."""
+        sources = [self._wakeup, *([control] if control is not None and control.fileno() >= 0 else [])]
+        readable, _, _ = select.select(sources, [], [], timeout)
+        if self._wakeup in readable:
+            for number in self._wakeup.recv(4096):
+                self._stop = self._stop or number in (signal.SIGTERM, signal.SIGINT)
+                self._replace = self._replace or number == signal.SIGHUP
+        if control is not None and control in readable:
+            said = control.recv(4096)
+            if not said:
+                control.close()  # it is ending; SIGCHLD will say so
+            return bool(said)
+        return False
+
+
+def _catch_signals(stack: ExitStack) -> socket.socket:
+    """A socket on which the numbers of signals arrive."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    stack.enter_context(reader)
+    stack.enter_context(writer)
+    stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False))
+    for number in _SIGNALS:
+        stack.callback(signal.signal, number, signal.signal(number, _noted))
+    return reader
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """The wakeup descriptor has told the loop."""
+
+
+__all__ = ["Connection", "Keeper", "serve"]

@@ -1,0 +1,35 @@
+"""What `volfs serve` was asked to do: one frozen value that the command line makes, the keeper hands to every daemon
+it starts, and nobody changes.
+
+Law: plain JSON in, the same value out. Whether a path can be used is for the keeper and the daemon to say.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+
+GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that starting it again will not help
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds."""
+
+    root: str
+    view: str
+    run_dir: str
+    plugin_sockets: tuple[str, ...]
+    mode: int
+    gid: int
+    data_plane: str
+    idle: float
+    log_format: str
+
+    def to_json(self) -> str:
+        """One line of JSON. A path that is not UTF-8 survives it, because everything else is escaped."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Settings":
+        """The value that `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
+        fields = json.loads(text)
+        return cls(**{**fields, "plugin_sockets": tuple(fields["plugin_sockets"])})

@@ -1,0 +1,155 @@
+"""The data of volumes in the view: bound on first touch, taken away when idle.
+
+    touched   somebody asks for the attributes of _data
+    binding   the volume is mounted where it has options, with the view as its user, and bound over the view
+    bound     the kernel serves it; nothing comes here any more, except from who sees a private copy of the view
+    idle      umount2(MNT_EXPIRE): one call marks, the next unmounts what was not used between
+
+Law: nobody waits here longer than `DEADLINE`; a bind that is not there in time is finished behind the back of the
+caller, who is served through FUSE. The volume's lock is held while a bind is placed or taken away, so that it is never
+placed on another volume of the same name.
+"""
+
+import errno
+import logging
+import math
+import os
+import time
+from dataclasses import dataclass, field
+
+import trio
+
+from volfs.driver.options import mount_source
+from volfs.errors import VolfsError
+from volfs.mount.mountinfo import under
+from volfs.mount.syscalls import bind, expire, is_mount_root, read_mountinfo
+from volfs.view.inodes import split
+from volfs.volume.service import VolumeService
+from volfs.volume.volume import VIEW_REFERENCE, Kind, State, Volume
+
+DEADLINE = 2.0  # seconds that a getattr waits for a bind
+RECHECK = 1.0  # seconds until a bind is doubted again, when a request comes that a bound volume should not send
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Binding:
+    """The data of one volume: being bound until `done` is set."""
+
+    name: str
+    done: trio.Event = field(default_factory=trio.Event)
+    checked: float = 0.0
+
+
+class DataPlane:
+    """Binds for a view. With `binds` False everything is served through FUSE, and nothing is bound."""
+
+    def __init__(self, service: VolumeService, view: str, *, binds: bool, idle: float) -> None:
+        self._service = service
+        self._view = view
+        self._binds = binds
+        self._idle = idle
+        self._bindings: dict[int, _Binding] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Finds what a daemon before this one has bound, then expires what is idle, until it is cancelled."""
+        self._find_bound()
+        async with trio.open_nursery() as self._nursery:
+            while True:
+                await trio.sleep(self._idle if self._binds else math.inf)
+                await self._expire_all()
+
+    async def touch(self, serial: int) -> None:
+        """Returns when the data of the volume is bound, or when it is not to be had in time."""
+        if self._nursery is None:
+            return
+        with trio.move_on_after(DEADLINE):
+            binding = self._bindings.get(serial)
+            if binding is not None and binding.done.is_set() and await self._lost(binding):
+                self._bindings.pop(serial, None)
+                binding = None
+            if binding is None:
+                volume = self._service.store.by_serial(serial)
+                if volume is None or not self._wanted(volume):
+                    return
+                binding = self._bindings[serial] = _Binding(volume.name)
+                self._nursery.start_soon(self._bind, serial, volume, binding)
+            await binding.done.wait()
+
+    def _wanted(self, volume: Volume) -> bool:
+        """Without binds, only volumes with mount options have something to be done before they are served."""
+        return volume.state is State.OK and (self._binds or mount_source(volume.options) is not None)
+
+    def forget(self, serial: int) -> None:
+        """The volume is gone, and with its entry in the view the kernel took the bind."""
+        self._bindings.pop(serial, None)
+
+    def open_data(self, data_inode: int) -> int:
+        """A new O_PATH descriptor of a volume's data, for `passthrough`, whose threads call this. Raises OSError."""
+        node = split(data_inode)
+        volume = trio.from_thread.run_sync(self._service.store.by_serial, node[0]) if node else None
+        if volume is None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        mountpoint = self._service.mountpoint(volume)
+        if mount_source(volume.options) is not None and not is_mount_root(mountpoint):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))  # never the directory below a mount that is not there
+        return os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def _target(self, name: str) -> str:
+        return f"{self._view}/{name}/_data"
+
+    def _find_bound(self) -> None:
+        for mount in under(read_mountinfo(), self._view):
+            name = mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")
+            volume = self._service.store.get(name) if self._target(name) == mount.mountpoint else None
+            if volume is not None:
+                self._bindings[volume.serial] = binding = _Binding(name)
+                binding.done.set()
+
+    async def _lost(self, binding: _Binding) -> bool:
+        """Whether a bind that was there is not, because somebody unmounted it by hand."""
+        if not self._binds:
+            return False
+        now = time.monotonic()
+        if now < binding.checked + RECHECK:
+            return False
+        binding.checked = now
+        return not await trio.to_thread.run_sync(is_mount_root, self._target(binding.name), abandon_on_cancel=True)
+
+    async def _bind(self, serial: int, volume: Volume, binding: _Binding) -> None:
+        try:
+            await self._service.mount(
+                volume.name,
+                VIEW_REFERENCE,
+                Kind.VIEW,
+                (lambda source: self._place(source, volume)) if self._binds else None,
+            )
+        except VolfsError as error:
+            self._bindings.pop(serial, None)
+            log.warning("data is not bound", extra={"volume": volume.name, "why": str(error)})
+        finally:
+            binding.done.set()
+
+    def _place(self, source: str, volume: Volume) -> None:
+        descriptor = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if not is_mount_root(self._target(volume.name)):
+                bind(descriptor, self._target(volume.name))
+        finally:
+            os.close(descriptor)
+
+    async def _expire_all(self) -> None:
+        for serial, binding in list(self._bindings.items()):
+            if binding.done.is_set() and self._bindings.get(serial) is binding:
+                await self._expire(serial, binding)
+
+    async def _expire(self, serial: int, binding: _Binding) -> None:
+        try:
+            gone = await self._service.unmount(binding.name, VIEW_REFERENCE, lambda: expire(self._target(binding.name)))
+        except VolfsError as error:
+            log.warning("data stays bound", extra={"volume": binding.name, "why": str(error)})
+            return
+        if gone and self._bindings.get(serial) is binding:
+            del self._bindings[serial]

@@ -1,0 +1,344 @@
+"""The FUSE protocol, nothing else: requests on control nodes are answered from the service and `tree`, those on data
+go to `passthrough`, those on `_data` itself wait for the bind.
+
+Law: a handler answers a value or a FUSEError. Anything else that escapes one would end `pyfuse3.main()` and with it
+the daemon, so it becomes EIO and a logged traceback.
+"""
+
+import errno
+import functools
+import logging
+import os
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import pyfuse3
+from pyfuse3 import FUSEError
+
+from volfs.errors import Conflict, HostError, InUse, Invalid, NotFound, Unavailable, VolfsError
+from volfs.view.dataplane import DataPlane
+from volfs.view.inodes import ROOT, NodeKind, inode, split
+from volfs.view.passthrough import Passthrough
+from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, meta_text, opts_text, root_attributes
+from volfs.volume.service import VolumeService
+from volfs.volume.volume import Volume
+
+CACHED = 3600.0  # seconds; what changes is invalidated
+LISTED_AT_ONCE = 1024  # volumes looked up for one readdir request; what does not fit is asked for again
+
+log = logging.getLogger(__name__)
+SECOND = 1_000_000_000  # nanoseconds
+Context = pyfuse3.RequestContext
+Entry = pyfuse3.EntryAttributes
+Fields = pyfuse3.SetattrFields
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ERRNO: list[tuple[type[VolfsError], int]] = [
+    (NotFound, errno.ENOENT),
+    (Conflict, errno.EEXIST),
+    (InUse, errno.EBUSY),
+    (Invalid, errno.EINVAL),
+    (Unavailable, errno.EIO),
+]
+
+
+def errno_of(error: VolfsError) -> int:
+    """The errno of a kind of failure; the face's one table."""
+    if isinstance(error, HostError):
+        return error.errno or errno.EIO
+    return next((number for kind, number in _ERRNO if isinstance(error, kind)), errno.EIO)
+
+
+def answered(handler: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Whatever a handler raises becomes a FUSEError."""
+
+    @functools.wraps(handler)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await handler(*args, **kwargs)
+        except FUSEError:
+            raise
+        except VolfsError as error:
+            raise FUSEError(errno_of(error)) from error
+        except OSError as error:
+            raise FUSEError(error.errno or errno.EIO) from error
+        except Exception as error:
+            log.exception("a request failed", extra={"operation": handler.__name__})
+            raise FUSEError(errno.EIO) from error
+
+    return guarded
+
+
+class Operations(pyfuse3.Operations):
+    """The requests that the kernel sends for the view."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False  # `ls -l` would ask for the ACL of every volume
+
+    def __init__(self, service: VolumeService, plane: DataPlane, passthrough: Passthrough, door: Door) -> None:
+        super().__init__()
+        self._service = service
+        self._plane = plane
+        self._data = passthrough
+        self._door = door
+
+    def init(self) -> None:
+        """Nothing to do; the daemon replaces it with the hand-over of the descriptor."""
+
+    # Names and attributes
+
+    @answered
+    async def lookup(self, parent: int, name: bytes, ctx: Context) -> Entry:
+        if self._is_data(parent):
+            return await self._data.lookup(parent, name, ctx)
+        if parent == ROOT:
+            volume = self._service.store.get(os.fsdecode(name))
+            if volume is not None:
+                return entry(attributes(volume, NodeKind.VOLUME))
+        else:
+            volume, kind = self._control(parent)
+            if kind is NodeKind.VOLUME and (child := dict(children(volume)).get(name)) is not None:
+                return self._entry(volume, child)
+        raise FUSEError(errno.ENOENT)
+
+    @answered
+    async def getattr(self, number: int, ctx: Context) -> Entry:
+        if number == ROOT:
+            return entry(root_attributes(self._door, self._service.store.count(), self._service.changed()))
+        if self._data.owns(number):
+            return await self._data.getattr(number, ctx)
+        volume, kind = self._control(number)
+        if kind is NodeKind.DATA:
+            await self._plane.touch(volume.serial)
+            return await self._data.getattr(number, ctx)
+        return self._entry(volume, kind)
+
+    @answered
+    async def setattr(self, number: int, wanted: Entry, fields: Fields, fh: int | None, ctx: Context) -> Entry:
+        self._need_data(number)
+        return await self._data.setattr(number, wanted, fields, fh, ctx)
+
+    def _entry(self, volume: Volume, kind: NodeKind) -> Entry:
+        match kind:
+            case NodeKind.META:
+                users = self._service.references(volume.name)
+                changed = max((one.since for one in users), default=0)
+                return entry(attributes(volume, kind, len(self._content(volume, kind)), changed))
+            case NodeKind.OPTS:
+                return entry(attributes(volume, kind, len(self._content(volume, kind))))
+            case NodeKind.DATA:
+                # Never cached: every stat of an unbound _data reaches `getattr`, which binds it.
+                return entry(attributes(volume, kind), attr_timeout=0.0)
+            case NodeKind.VOLUME:
+                return entry(attributes(volume, kind))
+
+    def _content(self, volume: Volume, kind: NodeKind) -> bytes:
+        if kind is NodeKind.OPTS:
+            return opts_text(volume)
+        return meta_text(volume, self._service.mountpoint(volume), self._service.references(volume.name))
+
+    # Files
+
+    @answered
+    async def open(self, number: int, flags: int, ctx: Context) -> pyfuse3.FileInfo:
+        if self._data.owns(number):
+            return await self._data.open(number, flags, ctx)
+        self._control(number)
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            raise FUSEError(errno.EPERM)
+        return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(number), keep_cache=True)
+
+    @answered
+    async def read(self, fh: int, offset: int, size: int) -> bytes:
+        if self._data.owns_handle(fh):
+            return await self._data.read(fh, offset, size)
+        return self._content(*self._control(fh))[offset : offset + size]
+
+    @answered
+    async def flush(self, fh: int) -> None:
+        if self._data.owns_handle(fh):
+            await self._data.flush(fh)
+
+    @answered
+    async def release(self, fh: int) -> None:
+        if self._data.owns_handle(fh):
+            await self._data.release(fh)
+
+    @answered
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        if self._data.owns_handle(fh):
+            await self._data.fsync(fh, datasync)
+
+    # Directories
+
+    @answered
+    async def opendir(self, number: int, ctx: Context) -> int:
+        if self._is_data(number):
+            return await self._data.opendir(number, ctx)
+        if number != ROOT:
+            self._control(number)
+        return number
+
+    @answered
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        if self._data.owns_handle(fh):
+            await self._data.readdir(fh, start_id, token)
+        elif fh == ROOT:
+            self._list_volumes(start_id, token)
+        else:
+            self._list_volume(fh, start_id, token)
+
+    def _list_volumes(self, after: int, token: pyfuse3.ReaddirToken) -> None:
+        """Volumes in the order of their serials: whoever is created or removed meanwhile moves nobody else."""
+        found = entry(Attributes(ROOT, DIRECTORY, 3))
+        while rows := self._service.store.numbers(after, LISTED_AT_ONCE):
+            for after, created, name in rows:
+                found.st_ino = pyfuse3.InodeT(inode(after))
+                found.st_atime_ns = found.st_mtime_ns = found.st_ctime_ns = created * SECOND
+                if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(os.fsencode(name)), found, after):
+                    return
+
+    def _list_volume(self, fh: int, after: int, token: pyfuse3.ReaddirToken) -> None:
+        volume, _ = self._control(fh)
+        for position, (name, kind) in enumerate(children(volume), 1):
+            if position > after:
+                found = self._entry(volume, kind)
+                if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(name), found, position):
+                    return
+
+    @answered
+    async def releasedir(self, fh: int) -> None:
+        if self._data.owns_handle(fh):
+            await self._data.releasedir(fh)
+
+    @answered
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        if self._data.owns_handle(fh):
+            await self._data.fsyncdir(fh, datasync)
+
+    # Changes: only data can be changed. What is not permitted says EPERM: volumes are made and removed by `volfs`.
+
+    @answered
+    async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, ctx: Context) -> Entry:
+        self._need_data(parent)
+        return await self._data.mknod(parent, name, mode, rdev, ctx)
+
+    @answered
+    async def mkdir(self, parent: int, name: bytes, mode: int, ctx: Context) -> Entry:
+        self._need_data(parent)
+        return await self._data.mkdir(parent, name, mode, ctx)
+
+    @answered
+    async def create(
+        self, parent: int, name: bytes, mode: int, flags: int, ctx: Context
+    ) -> tuple[pyfuse3.FileInfo, Entry]:
+        self._need_data(parent)
+        return await self._data.create(parent, name, mode, flags, ctx)
+
+    @answered
+    async def symlink(self, parent: int, name: bytes, target: bytes, ctx: Context) -> Entry:
+        self._need_data(parent)
+        return await self._data.symlink(parent, name, target, ctx)
+
+    @answered
+    async def link(self, number: int, parent: int, name: bytes, ctx: Context) -> Entry:
+        self._need_data(number, parent)
+        return await self._data.link(number, parent, name, ctx)
+
+    @answered
+    async def rename(
+        self, old_parent: int, old_name: bytes, new_parent: int, new_name: bytes, flags: int, ctx: Context
+    ) -> None:
+        self._need_data(old_parent, new_parent)
+        await self._data.rename(old_parent, old_name, new_parent, new_name, flags, ctx)
+
+    @answered
+    async def unlink(self, parent: int, name: bytes, ctx: Context) -> None:
+        self._need_data(parent)
+        await self._data.unlink(parent, name, ctx)
+
+    @answered
+    async def rmdir(self, parent: int, name: bytes, ctx: Context) -> None:
+        self._need_data(parent)
+        await self._data.rmdir(parent, name, ctx)
+
+    @answered
+    async def write(self, fh: int, offset: int, data: bytes) -> int:
+        if not self._data.owns_handle(fh):
+            raise FUSEError(errno.EBADF)
+        return await self._data.write(fh, offset, data)
+
+    # The rest
+
+    @answered
+    async def readlink(self, number: int, ctx: Context) -> bytes:
+        self._need_data(number, otherwise=errno.EINVAL)
+        return await self._data.readlink(number, ctx)
+
+    @answered
+    async def getxattr(self, number: int, name: bytes, ctx: Context) -> bytes:
+        # ENOTSUP, and `ls -l` asks once for the whole listing; ENODATA, and it asks for each volume.
+        self._need_data(number, otherwise=errno.ENOTSUP)
+        return await self._data.getxattr(number, name, ctx)
+
+    @answered
+    async def setxattr(self, number: int, name: bytes, value: bytes, ctx: Context) -> None:
+        self._need_data(number, otherwise=errno.ENOTSUP)
+        await self._data.setxattr(number, name, value, ctx)
+
+    @answered
+    async def listxattr(self, number: int, ctx: Context) -> Sequence[bytes]:
+        return await self._data.listxattr(number, ctx) if self._is_data(number) else []
+
+    @answered
+    async def removexattr(self, number: int, name: bytes, ctx: Context) -> None:
+        self._need_data(number, otherwise=errno.ENOTSUP)
+        await self._data.removexattr(number, name, ctx)
+
+    @answered
+    async def statfs(self, ctx: Context) -> pyfuse3.StatvfsData:
+        # The request does not say which inode was asked for: everything has the room that the root has.
+        return statvfs_data(await self._service.room())
+
+    async def forget(self, numbers: Sequence[tuple[int, int]]) -> None:
+        self._data.forget([(number, count) for number, count in numbers if self._data.owns(number)])
+
+    def _is_data(self, number: int) -> bool:
+        if self._data.owns(number):
+            return True
+        node = split(number)
+        return node is not None and node[1] is NodeKind.DATA
+
+    def _need_data(self, *numbers: int, otherwise: int = errno.EPERM) -> None:
+        if not all(map(self._is_data, numbers)):
+            raise FUSEError(otherwise)
+
+    def _control(self, number: int) -> tuple[Volume, NodeKind]:
+        """The volume and kind of a control inode; ESTALE when the volume is gone, so that the kernel looks again."""
+        node = split(number)
+        volume = self._service.store.by_serial(node[0]) if node is not None else None
+        if node is None or volume is None:
+            raise FUSEError(errno.ESTALE)
+        return volume, node[1]
+
+
+def entry(node: Attributes, attr_timeout: float = CACHED) -> Entry:
+    """A node's attributes in pyfuse3's form."""
+    found = pyfuse3.EntryAttributes()
+    found.st_ino = pyfuse3.InodeT(node.inode)
+    found.st_mode = pyfuse3.ModeT(node.mode)
+    found.st_nlink, found.st_uid, found.st_gid, found.st_size = node.nlink, node.uid, node.gid, node.size
+    found.st_blocks = -(-node.size // 512)
+    found.st_atime_ns = found.st_mtime_ns = found.st_ctime_ns = node.time * SECOND
+    found.entry_timeout, found.attr_timeout = CACHED, attr_timeout
+    return found
+
+
+def statvfs_data(room: os.statvfs_result) -> pyfuse3.StatvfsData:
+    """The room of a file system in pyfuse3's form."""
+    found = pyfuse3.StatvfsData()
+    for name in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
+        setattr(found, f"f_{name}", getattr(room, f"f_{name}"))
+    return found

@@ -1,0 +1,335 @@
+"""The data of volumes through FUSE, where a bind mount is not possible: rootless, or for a private copy of the view.
+
+Law: what happens through the view is what would happen on the real directory, to the errno. Each request makes one trip
+to a thread of its own volume's, so a store that hangs stops its own volume only; the event loop never touches a store.
+A symlink is something to be read, never followed. Every failure of a store is a FUSEError.
+
+What a view through FUSE cannot do: changes made below it show after `timeout` seconds, and whoever appends through it
+within that time of an append below it may overwrite that; locks are not shared with users of the real directory;
+no fallocate, no holes in lseek, no O_TMPFILE, no xattrs on symlinks. One descriptor is held for each inode that the
+kernel caches: the limit is raised to the hard one, and past half of it the kernel is asked to drop the oldest files.
+"""
+
+import errno
+import os
+import resource
+import stat
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import pyfuse3
+import trio
+from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, SetattrFields, StatvfsData
+
+from volfs.view import passthrough_calls as calls
+from volfs.view import passthrough_making as making
+from volfs.view.passthrough_calls import Found
+from volfs.view.passthrough_held import Directory, File, Node, in_thread
+from volfs.view.passthrough_listing import Listing
+from volfs.view.passthrough_nodes import END, FIRST, Nodes
+
+T = TypeVar("T")
+_RENAME_FLAGS = pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE
+
+
+class Passthrough:
+    """Answers for every inode and handle that it `owns`, and for `_data` inodes, which are the roots of its trees.
+
+    open_data: from the inode of a `_data` to a new O_PATH descriptor of the real directory; called in a thread.
+    limiter: of the threads of all trees together; by default each tree has eight of its own.
+    timeout, root_timeout: seconds that the kernel may trust names and attributes; attributes of a `_data`.
+    """
+
+    def __init__(
+        self,
+        open_data: Callable[[int], int],
+        limiter: trio.CapacityLimiter | None = None,
+        *,
+        timeout: float = 1.0,
+        root_timeout: float = 0.0,
+        invalidate: Callable[[int, bytes], None] = pyfuse3.invalidate_entry,
+    ) -> None:
+        self._timeout = timeout
+        self._root_timeout = root_timeout
+        self._gives_away = os.geteuid() == 0
+        self._umask = making.own_umask()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self._nodes = Nodes(open_data, limiter, hard * 7 // 8, invalidate)
+        self._listing = Listing(self._nodes, self._entry, timeout)
+
+    def owns(self, inode: int) -> bool:
+        return FIRST <= inode < END
+
+    def owns_handle(self, fh: int) -> bool:
+        return FIRST <= fh < END
+
+    def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """The kernel's FORGET: a node without lookups loses its descriptor."""
+        for inode, lookups in inode_list:
+            self._nodes.forget(inode, lookups)
+
+    def forget_tree(self, data_inode: int) -> None:
+        """Lets go of everything below: the volume was removed, or is to be unmounted. Its numbers mean ESTALE then."""
+        self._nodes.forget_tree(data_inode)
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        self._nodes.close()
+
+    # names
+
+    async def lookup(self, parent: int, name: bytes, _ctx: RequestContext) -> EntryAttributes:
+        return await self._in(parent, name, lambda fd: calls.find(fd, name))
+
+    async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
+        owner = self._owner(ctx)
+        return await self._in(parent, name, lambda fd: making.make_node(fd, name, mode, rdev, owner))
+
+    async def mkdir(self, parent: int, name: bytes, mode: int, ctx: RequestContext) -> EntryAttributes:
+        owner = self._owner(ctx)
+        return await self._in(parent, name, lambda fd: making.make_directory(fd, name, mode, owner))
+
+    async def symlink(self, parent: int, name: bytes, target: bytes, ctx: RequestContext) -> EntryAttributes:
+        owner = self._owner(ctx)
+        return await self._in(parent, name, lambda fd: making.make_symlink(fd, name, target, owner))
+
+    async def create(
+        self, parent: int, name: bytes, mode: int, flags: int, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        directory, owner = self._directory(parent, name), self._owner(ctx)
+        with self._nodes.using(directory) as tree:
+            fd, found = await in_thread(
+                tree, lambda: making.create_file(directory.descriptor(), name, flags, mode, owner)
+            )
+            try:
+                node = self._nodes.known(directory, name, found)
+            except FUSEError:
+                tree.closer.close([fd])
+                raise
+            return self._opened(File(node, fd, flags, strip=self._strips(ctx))), self._entry(node, found[1])
+
+    async def link(self, inode: int, new_parent: int, new_name: bytes, _ctx: RequestContext) -> EntryAttributes:
+        node, directory = self._nodes.node(inode), self._directory(new_parent, new_name)
+        if node.tree is not directory.tree:
+            raise FUSEError(errno.EXDEV)
+        with self._nodes.using(node, directory) as tree:
+            found = await in_thread(tree, lambda: making.make_link(node.descriptor(), directory.descriptor(), new_name))
+            return self._entry(self._nodes.known(directory, new_name, found), found[1])
+
+    async def unlink(self, parent: int, name: bytes, _ctx: RequestContext) -> None:
+        directory = self._directory(parent, name)
+        with self._nodes.using(directory) as tree:
+            await in_thread(tree, lambda: os.unlink(name, dir_fd=directory.descriptor()))
+
+    async def rmdir(self, parent: int, name: bytes, _ctx: RequestContext) -> None:
+        directory = self._directory(parent, name)
+        with self._nodes.using(directory) as tree:
+            await in_thread(tree, lambda: os.rmdir(name, dir_fd=directory.descriptor()))
+
+    async def rename(
+        self, parent_old: int, name_old: bytes, parent_new: int, name_new: bytes, flags: int, _ctx: RequestContext
+    ) -> None:
+        old, new = self._directory(parent_old, name_old), self._directory(parent_new, name_new)
+        if flags & ~_RENAME_FLAGS:
+            raise FUSEError(errno.EINVAL)
+        if old.tree is not new.tree:
+            raise FUSEError(errno.EXDEV)
+        with self._nodes.using(old, new) as tree:
+            await in_thread(
+                tree,
+                lambda: calls.rename(old.descriptor(), name_old, new.descriptor(), name_new, flags),
+            )
+
+    async def readlink(self, inode: int, _ctx: RequestContext) -> bytes:
+        return await self._on(inode, lambda fd: os.readlink(b"", dir_fd=fd))
+
+    # attributes
+
+    async def getattr(self, inode: int, _ctx: RequestContext) -> EntryAttributes:
+        return self._entry(self._nodes.node(inode), await self._on(inode, os.fstat))
+
+    async def setattr(
+        self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
+    ) -> EntryAttributes:
+        node = self._nodes.node(inode)
+        wanted = calls.Change(
+            mode=attr.st_mode if fields.update_mode else None,
+            uid=attr.st_uid if fields.update_uid else None,
+            gid=attr.st_gid if fields.update_gid else None,
+            size=attr.st_size if fields.update_size else None,
+            atime=attr.st_atime_ns if fields.update_atime else None,
+            mtime=attr.st_mtime_ns if fields.update_mtime else None,
+            strip=self._strips(ctx),
+        )
+        file = self._nodes.file(fh) if fh is not None and fields.update_size else None
+        if file is None or not file.writable:
+            return self._entry(node, await self._on(inode, lambda fd: calls.change(fd, None, wanted)))
+        with self._nodes.using(node, file) as tree:
+            status = await in_thread(tree, lambda: calls.change(node.descriptor(), file.descriptor(), wanted))
+            return self._entry(node, status)
+
+    async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
+        """Never asked under default_permissions. Knows no supplementary groups, so it errs on the side of refusing."""
+        status = await self._on(inode, os.fstat)
+        if ctx.uid == 0:
+            return not mode & os.X_OK or stat.S_ISDIR(status.st_mode) or bool(status.st_mode & 0o111)
+        shift = 6 if ctx.uid == status.st_uid else 3 if ctx.gid == status.st_gid else 0
+        return not mode & ~(status.st_mode >> shift) & 0o7
+
+    async def statfs_of(self, inode: int) -> StatvfsData:
+        """The real file system's."""
+        real, answer = await self._on(inode, os.fstatvfs), StatvfsData()
+        answer.f_bsize, answer.f_frsize, answer.f_namemax = real.f_bsize, real.f_frsize, real.f_namemax
+        answer.f_blocks, answer.f_bfree, answer.f_bavail = real.f_blocks, real.f_bfree, real.f_bavail
+        answer.f_files, answer.f_ffree, answer.f_favail = real.f_files, real.f_ffree, real.f_favail
+        return answer
+
+    async def setxattr(self, inode: int, name: bytes, value: bytes, _ctx: RequestContext) -> None:
+        await self._change_xattr(inode, lambda fd: os.setxattr(calls.self_path(fd), name, value))
+
+    async def getxattr(self, inode: int, name: bytes, _ctx: RequestContext) -> bytes:
+        """That there is none at all is remembered as long as attributes are, and found out for whole listings."""
+        node, now = self._bears_xattrs(inode), trio.current_time()
+        if now < node.bare_until:
+            raise FUSEError(pyfuse3.ENOATTR)
+        changes = node.tree.xattr_changes
+        value = await self._on(inode, lambda fd: calls.get_xattr(fd, name))
+        if value is not None:
+            return value
+        if node.tree.xattr_changes == changes:
+            node.bare_until = now + self._timeout
+        raise FUSEError(pyfuse3.ENOATTR)
+
+    async def listxattr(self, inode: int, _ctx: RequestContext) -> Sequence[bytes]:
+        self._bears_xattrs(inode)
+        names = await self._on(inode, lambda fd: os.listxattr(calls.self_path(fd)))
+        return [os.fsencode(name) for name in names]
+
+    async def removexattr(self, inode: int, name: bytes, _ctx: RequestContext) -> None:
+        await self._change_xattr(inode, lambda fd: os.removexattr(calls.self_path(fd), name))
+
+    # contents
+
+    async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
+        """Opens the inode itself. A truncation asked for here strips setuid bits as a write does."""
+        node, strip = self._nodes.node(inode), self._strips(ctx)
+        if node.kind != stat.S_IFREG:
+            raise FUSEError(errno.EOPNOTSUPP)  # the kernel opens FIFOs and devices itself
+
+        def opening(held: int) -> int:
+            if strip and flags & os.O_TRUNC:
+                calls.strip_setid(held)
+            return calls.open_file(held, flags)
+
+        with self._nodes.using(node) as tree:
+            fd = await in_thread(tree, lambda: opening(node.descriptor()))
+            return self._opened(File(node, fd, flags, strip=strip))
+
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        return await self._with(fh, lambda fd: os.pread(fd, size, off))
+
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        file = self._nodes.file(fh)
+        file.written = True
+        return await self._with(fh, lambda fd: calls.write(fd, off, buf, strip=file.strip))
+
+    async def flush(self, fh: int) -> None:
+        """Reports what close(2) would. Whoever wrote nothing since the last time is spared the trip."""
+        file = self._nodes.file(fh)
+        if file.written:
+            file.written = False
+            await self._with(fh, calls.flush)
+
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        await self._with(fh, os.fdatasync if datasync else os.fsync)
+
+    async def release(self, fh: int) -> None:
+        """Nobody waits for the close: `flush` has said what there was to say."""
+        self._nodes.released(fh)
+
+    # directories
+
+    async def opendir(self, inode: int, _ctx: RequestContext) -> int:
+        node = self._nodes.node(inode)
+        with self._nodes.using(node) as tree:
+            fd = await in_thread(tree, lambda: calls.open_directory(node.descriptor()))
+            return self._nodes.opened(Directory(node, fd))
+
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        await self._listing.reply(self._nodes.directory(fh), start_id, token)
+
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        directory = self._nodes.directory(fh)
+        with self._nodes.using(directory) as tree:
+            sync = os.fdatasync if datasync else os.fsync
+            await in_thread(tree, lambda: sync(directory.descriptor()))
+
+    async def releasedir(self, fh: int) -> None:
+        self._nodes.released(fh)
+
+    # what these share
+
+    async def _on(self, inode: int, work: Callable[[int], T]) -> T:
+        node = self._nodes.node(inode)
+        with self._nodes.using(node) as tree:
+            return await in_thread(tree, lambda: work(node.descriptor()))
+
+    async def _with(self, fh: int, work: Callable[[int], T]) -> T:
+        file = self._nodes.file(fh)
+        with self._nodes.using(file) as tree:
+            return await in_thread(tree, lambda: work(file.descriptor()))
+
+    async def _in(self, parent: int, name: bytes, work: Callable[[int], Found]) -> EntryAttributes:
+        directory = self._directory(parent, name)
+        with self._nodes.using(directory) as tree:
+            fd, status = await in_thread(tree, lambda: work(directory.descriptor()))
+            return self._entry(self._nodes.known(directory, name, (fd, status)), status)
+
+    def _directory(self, inode: int, name: bytes) -> Node:
+        """A directory in which `name` is to mean something: one component, which goes down."""
+        if name in (b"", b".", b"..") or b"/" in name:
+            raise FUSEError(errno.EINVAL)
+        return self._nodes.node(inode)
+
+    def _opened(self, file: File) -> FileInfo:
+        """keep_cache is off: an open sees what was written below the view."""
+        return FileInfo(fh=self._nodes.opened(file), keep_cache=False)
+
+    def _entry(self, node: Node, status: os.stat_result) -> EntryAttributes:
+        entry = EntryAttributes()
+        entry.st_ino = node.number
+        entry.generation = node.generation
+        entry.entry_timeout = self._timeout
+        entry.attr_timeout = self._timeout if self.owns(node.number) else self._root_timeout
+        entry.st_mode, entry.st_nlink = status.st_mode, status.st_nlink
+        entry.st_uid, entry.st_gid, entry.st_rdev = status.st_uid, status.st_gid, status.st_rdev
+        entry.st_size, entry.st_blksize, entry.st_blocks = status.st_size, status.st_blksize, status.st_blocks
+        entry.st_atime_ns, entry.st_mtime_ns, entry.st_ctime_ns = (
+            status.st_atime_ns,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
+        return entry
+
+    def _owner(self, ctx: RequestContext) -> making.Owner:
+        return making.Owner(ctx.uid if self._gives_away else None, ctx.gid, self._umask)
+
+    def _strips(self, ctx: RequestContext) -> bool:
+        return self._gives_away and ctx.uid != 0
+
+    async def _change_xattr(self, inode: int, work: Callable[[int], None]) -> None:
+        node = self._bears_xattrs(inode)
+        node.tree.xattr_changes += 1  # whoever has looked already does not remember what they saw
+        try:
+            await self._on(inode, work)
+        finally:
+            node.tree.xattr_changes += 1
+            node.bare_until = 0.0
+
+    def _bears_xattrs(self, inode: int) -> Node:
+        """A symlink's own attributes can be reached by path only: through /proc/self/fd it has none."""
+        node = self._nodes.node(inode)
+        if node.kind == stat.S_IFLNK:
+            raise FUSEError(errno.ENOTSUP)
+        return node

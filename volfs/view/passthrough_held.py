@@ -1,0 +1,165 @@
+"""What stands for an inode, an open file or an open directory of a volume's data: descriptors and who uses them.
+
+Law: a descriptor in use by a thread is never closed, or the thread would act on whatever got its number next; and
+closing happens in threads, because the last close of a deleted file may block. Everything here runs in the event loop's
+thread, except `descriptor` and `_Closer`.
+"""
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import trio
+
+T = TypeVar("T")
+_GATHERING = 0.01  # seconds
+
+
+class Held:
+    """A descriptor with its users: requests that are in a thread with it."""
+
+    __slots__ = ("_fd", "dropped", "tree", "users")
+
+    def __init__(self, tree: "Tree", fd: int) -> None:
+        self.tree = tree
+        self._fd = fd
+        self.users = 0
+        self.dropped = False
+
+    def descriptor(self) -> int:
+        """For worker threads; valid while the caller is one of `users`."""
+        return self._fd
+
+    def take(self) -> int:
+        """The descriptor, which belongs to the caller from now on; -1 where there is none."""
+        fd, self._fd = self._fd, -1
+        return fd
+
+
+class Node(Held):
+    """An inode that the kernel knows. `parent` and `name`: where it was last seen, for asking the kernel to drop it.
+
+    `bare_until`: up to when (trio's clock) the kernel may be told, without asking again, that it has no xattrs. It asks
+    before every write (security.capability), and `ls -l` asks twice for each file (ACLs).
+    """
+
+    __slots__ = ("bare_until", "generation", "handles", "key", "kind", "lookups", "name", "number", "parent")
+
+    def __init__(self, tree: "Tree", fd: int, number: int, kind: int, key: tuple[int, int], generation: int) -> None:
+        super().__init__(tree, fd)
+        self.number = number
+        self.kind = kind
+        self.key = key
+        self.generation = generation
+        self.lookups = 0
+        self.bare_until = 0.0
+        self.handles = 0
+        self.parent = 0
+        self.name = b""
+
+
+class Root(Node):
+    """A tree's `_data`. Opened in the thread that needs it first. No lookups: its number is the control side's."""
+
+    __slots__ = ("_lock", "_open")
+
+    def __init__(self, tree: "Tree", number: int, opening: Callable[[int], int]) -> None:
+        super().__init__(tree, -1, number, stat.S_IFDIR, (0, 0), 0)
+        self._open = opening
+        self._lock = threading.Lock()
+
+    def descriptor(self) -> int:
+        with self._lock:
+            if self._fd < 0:
+                self._fd = self._open(self.number)
+            return self._fd
+
+
+class File(Held):
+    """An open file. `strip`: whoever opened it may not write and keep the setuid bits. `written`: since last flushed."""
+
+    __slots__ = ("node", "strip", "writable", "written")
+
+    def __init__(self, node: Node, fd: int, flags: int, *, strip: bool) -> None:
+        super().__init__(node.tree, fd)
+        self.node = node
+        self.writable = flags & os.O_ACCMODE != os.O_RDONLY
+        self.strip = strip
+        self.written = False
+
+
+class Directory(Held):
+    """An open directory. `names` is what it held when a listing began; a listing's position is an index into it."""
+
+    __slots__ = ("names", "node")
+
+    def __init__(self, node: Node, fd: int) -> None:
+        super().__init__(node.tree, fd)
+        self.node = node
+        self.names: list[str] | None = None
+
+
+class _Closer:
+    """Closes descriptors of one tree, in one thread at a time; gathers them first, waking a thread costs far more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[int] = []
+        self._running = False
+
+    def close(self, fds: list[int]) -> None:
+        with self._lock:
+            self._waiting += fds
+            if self._running or not self._waiting:
+                return
+            self._running = True
+        try:
+            trio.lowlevel.start_thread_soon(self._drain, lambda _: None, "volfs close")
+        except RuntimeError:  # no more threads: the next close tries again
+            self._running = False
+
+    def _drain(self) -> None:
+        while True:
+            time.sleep(_GATHERING)
+            with self._lock:
+                fds, self._waiting = self._waiting, []
+                if not fds:
+                    self._running = False
+                    return
+            for fd in fds:
+                with suppress(OSError):
+                    os.close(fd)
+
+
+class Tree:
+    """What the kernel holds of one volume's data, and the threads that may wait for its store."""
+
+    def __init__(self, data: int, salt: int, opening: Callable[[int], int], limiter: trio.CapacityLimiter) -> None:
+        self.root = Root(self, data, opening)
+        self.salt = salt
+        self.limiter = limiter
+        self.nodes: dict[tuple[int, int], Node] = {}  # (st_dev, st_ino) → node
+        self.handles: set[int] = set()
+        self.inside = 0  # requests
+        self.answered = 0.0
+        self.xattr_changes = 0
+        self.dropped = False
+        self.closer = _Closer()
+
+    def drop(self, *held: Held) -> None:
+        """Closes these as soon as nobody uses them."""
+        fds = []
+        for one in held:
+            one.dropped = True
+            if not one.users:
+                fds.append(one.take())
+        self.closer.close([fd for fd in fds if fd >= 0])
+
+
+async def in_thread(tree: Tree, work: Callable[[], T]) -> T:
+    """One trip to a thread of the tree's own. Costs 50 to 100 µs; a request makes one, with all that it has to ask."""
+    return await trio.to_thread.run_sync(work, limiter=tree.limiter)
