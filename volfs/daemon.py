@@ -3,7 +3,7 @@
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
-      settle            owed invalidations, checks  engine          HTTP on the run directory's socket
+      settle            owed invalidations, checks  http            the Engine API and the plugin protocol
       lifeline          ends with the keeper        signals         SIGTERM: stop. SIGHUP: make room for the next
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
@@ -79,7 +79,7 @@ class Daemon:
         self._service.on_change = self._changed
 
     async def run(self, began: float) -> None:
-        """Serves until it is asked to end, or the view is gone. `began` is when the process did, on the monotonic clock."""
+        """Serves until it is asked to end, or the view is gone. `began`: when the process did, on the monotonic clock."""
         self._attach_view()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._writer.run)
@@ -87,8 +87,7 @@ class Daemon:
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
-            view = trio.Event()
-            nursery.start_soon(self._serve_view, view)
+            nursery.start_soon(self._serve_view)
             http = trio.Event()
             await nursery.start(self._serve_http, http)
             await self._settle()
@@ -107,9 +106,8 @@ class Daemon:
         operations = Operations(self._service, self._plane, self._passthrough, door)
         serving.attach(operations, self._held.init, self._held.fuse)
 
-    async def _serve_view(self, done: trio.Event) -> None:
+    async def _serve_view(self) -> None:
         await serving.serve()
-        done.set()
         self._ending.set()
 
     async def _changed(self, owed: Owed) -> None:
@@ -134,7 +132,7 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(http.serve_engine, self._service, self._held.listeners[0], self._ending.wait, GRACE)
+            await nursery.start(http.serve_http, self._service, self._held.listeners, self._ending.wait, GRACE)
             task_status.started()
         done.set()
 
@@ -171,7 +169,7 @@ class Daemon:
                 self._ending.set()
 
     async def _hear_keeper(self) -> None:
-        """The keeper never says anything; when its end closes, nobody would restart this daemon or take the view away."""
+        """The keeper never says anything; when its end closes, nobody would take the view away after this daemon."""
         await trio.lowlevel.wait_readable(self._held.control)
         if not self._ending.is_set():
             log.error("the keeper is gone, the view is detached")

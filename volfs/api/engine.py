@@ -17,13 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from volfs import __version__
 from volfs.api import messages
-from volfs.errors import Invalid, NotFound, VolfsError
+from volfs.api.http import live, read_body
+from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown
 from volfs.volume.filters import LISTING, PRUNING, parse_filters
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Volume
-
-LONGEST_BODY = 64 << 20  # bytes; Docker takes labels of many megabytes
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -45,7 +44,7 @@ class EngineApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await live(receive, send)
         elif scope["type"] == "http":
             request = Request(scope, receive)
             response = await self._answer(request)
@@ -106,7 +105,7 @@ class EngineApi:
         return _json(self._shown(await self._service.get(name)))
 
     async def _create(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        body = await _body(request)
+        body = await read_body(request)
         if body:
             messages.check_content_type(request.headers.get("content-type", ""))
         wanted = messages.parse_create(body)
@@ -131,20 +130,3 @@ class EngineApi:
 
 def _json(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value) + b"\n", status, media_type="application/json")
-
-
-async def _body(request: Request) -> bytes:
-    """The whole body, chunked or not. Raises Invalid for one that is too long to be meant."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise Invalid(f"the body is longer than {LONGEST_BODY >> 20} MiB")
-    return bytes(body)
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while (message := await receive())["type"] == "lifespan.startup":
-        await send({"type": "lifespan.startup.complete"})
-    if message["type"] == "lifespan.shutdown":
-        await send({"type": "lifespan.shutdown.complete"})

@@ -1,31 +1,35 @@
 """HTTP on the sockets that the keeper opened: hypercorn, told to be quiet and to end when asked."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
 from volfs.api.engine import EngineApi
+from volfs.api.plugin import PluginApi
 from volfs.volume.service import VolumeService
 
 
-async def serve_engine(
+async def serve_http(
     service: VolumeService,
-    listener: int,
+    listeners: Sequence[int],
     ending: Callable[[], Awaitable[None]],
     grace: float,
-    task_status: trio.TaskStatus[list[str]],
+    task_status: trio.TaskStatus[None],
 ) -> None:
-    """The Engine API on a listening socket until `ending` returns; requests under way get `grace` seconds then."""
-    await serve(
-        EngineApi(service),  # type: ignore[arg-type]
-        _config(listener, grace),
-        shutdown_trigger=ending,
-        task_status=task_status,
-        mode="asgi",
-    )
+    """The Engine API on the first listening socket and the plugin protocol on the others, until `ending` returns.
+
+    Requests under way get `grace` seconds then.
+    """
+    async with trio.open_nursery() as nursery:
+        for position, listener in enumerate(listeners):
+            app = EngineApi(service) if position == 0 else PluginApi(service)
+            start = partial(serve, app, _config(listener, grace), shutdown_trigger=ending, mode="asgi")  # type: ignore[arg-type]
+            await nursery.start(start)
+        task_status.started()
 
 
 def _config(listener: int, grace: float) -> Config:

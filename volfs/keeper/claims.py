@@ -71,7 +71,7 @@ def claim_view(view: str, root: str) -> int:
         raise Invalid(f"the view {view} is not a directory: give another --view") from None
     except OSError as error:
         raise HostError(f"the view {view} cannot be used: {error.strerror}", error.errno) from error
-    if os.listdir(descriptor):
+    if os.listdir(descriptor):  # noqa: PTH208 (a descriptor: the path may be something else by now)
         os.close(descriptor)
         raise Invalid(f"the view {view} is not empty: give an empty directory, what is in this one would be hidden")
     if not _try_lock(descriptor):

@@ -73,6 +73,7 @@ class Keeper:
         while True:
             code, ready = self._one_daemon(fresh)
             if self._stop:
+                log.info("stopped")
                 return 0
             if code == GIVE_UP:
                 return 125
@@ -107,7 +108,7 @@ class Keeper:
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._stop and (left := deadline - time.monotonic()) > 0:
-            self._hear(None, None, left)
+            self._hear(None, left)
 
     # One daemon
 
@@ -124,17 +125,18 @@ class Keeper:
             return self._watch(daemon, control)
 
     def _spawn(self, control: socket.socket, init: socket.socket, fresh: bool) -> "subprocess.Popen[bytes]":
+        listeners = [listener.fileno() for listener in self._listeners]
         held = {
             "fuse": self._connection.descriptor,
             "init": init.fileno(),
             "control": control.fileno(),
-            "listeners": [listener.fileno() for listener in self._listeners],
+            "listeners": listeners,
             "fresh": fresh,
         }
-        passed = (self._lock, held["fuse"], held["init"], held["control"], *held["listeners"])
+        passed = (self._lock, self._connection.descriptor, init.fileno(), control.fileno(), *listeners)
         return subprocess.Popen(
             [sys.executable, "-m", "volfs.daemon", self._settings.to_json(), json.dumps(held)],
-            pass_fds=passed,  # type: ignore[arg-type]
+            pass_fds=passed,
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C is for the keeper, which stops the daemon in order
         )
@@ -153,7 +155,7 @@ class Keeper:
                 daemon.kill()
                 daemon.wait()
                 continue
-            if self._hear(control, daemon, left):
+            if self._hear(control, left):
                 ready = True
                 self._announce()
         return code, ready
@@ -171,7 +173,7 @@ class Keeper:
             self._announced = True
             sockets.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving {self._settings.view}")
 
-    def _hear(self, control: socket.socket | None, daemon: object, timeout: float | None) -> bool:
+    def _hear(self, control: socket.socket | None, timeout: float | None) -> bool:
         """Waits for a signal or for the daemon's word; returns whether the daemon said that it is ready."""
         sources = [self._wakeup, *([control] if control is not None and control.fileno() >= 0 else [])]
         readable, _, _ = select.select(sources, [], [], timeout)

@@ -298,7 +298,7 @@ class Operations(pyfuse3.Operations):
         await self._data.removexattr(number, name, ctx)
 
     @answered
-    async def statfs(self, ctx: Context) -> pyfuse3.StatvfsData:
+    async def statfs(self, ctx: Context) -> pyfuse3.StatvfsData:  # noqa: ARG002
         # The request does not say which inode was asked for: everything has the room that the root has.
         return statvfs_data(await self._service.room())
 

@@ -157,7 +157,7 @@ def _leaked(kernel: Kernel, live: Collection[str], plain: Collection[str]) -> It
 
 
 def _volume_of(mountpoint: str, volumes: str) -> str:
-    """The directory of ROOT/volumes that a mount is inside of, or ""; a mount at the directory itself is none of ours."""
+    """The directory of ROOT/volumes that a mount is in, or ""; a mount at the directory itself is none of ours."""
     if not mountpoint.startswith(volumes + "/"):
         return ""
     name, slash, _ = mountpoint[len(volumes) + 1 :].partition("/")

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple
 
 import msgspec
 import trio
@@ -170,7 +170,7 @@ class VolumeService:
             self._trash.put(work)
 
     async def prune(self, filters: Filters) -> Pruned:
-        """Removes the volumes without users: the anonymous ones, or all with `filters.all`. Raises Conflict for a second."""
+        """Removes the volumes without users: anonymous ones, or all with `filters.all`. Raises Conflict for a second."""
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
@@ -191,10 +191,8 @@ class VolumeService:
     def _dangling(self, volume: Volume) -> bool:
         return dangling(self.store.references(volume.name))
 
-    async def mount(
-        self, name: str, id: str, kind: Kind, place: Callable[[str], None] | None = None
-    ) -> str:
-        """Makes the volume usable for one user and returns its mountpoint. The same id twice is one user.
+    async def mount(self, name: str, id: str, kind: Kind, place: Callable[[str], None] | None = None) -> str:
+        """Makes the volume usable for one user and returns its mountpoint. The same `user` twice is one.
 
         `place` is called with the mountpoint, in a thread, while nobody else can change the volume.
         Raises NotFound, Unavailable while it is missing or damaged, HostError where the kernel refuses the mount.
@@ -218,12 +216,12 @@ class VolumeService:
                     raise Unavailable(str(error)) from error
                 if place is not None:
                     await trio.to_thread.run_sync(place, mountpoint, limiter=limiter, abandon_on_cancel=True)
-            if all(one.id != id for one in self.store.references(name)):
-                reference = Reference(id, kind, self._boot, int(time.time()))
+            if all(one.id != user for one in self.store.references(name)):
+                reference = Reference(user, kind, self._boot, int(time.time()))
                 await self._commit(AddReference(name, reference))
             return mountpoint
 
-    async def unmount(self, name: str, id: str, displace: Callable[[], bool] | None = None) -> bool:  # noqa: A002
+    async def unmount(self, name: str, user: str, displace: Callable[[], bool] | None = None) -> bool:
         """Takes a user away; the last one takes the mount with it. An unknown user, or volume, is no error.
 
         `displace` is called first, in a thread, while nobody else can change the volume; where it returns False, the
@@ -232,7 +230,7 @@ class VolumeService:
         async with self._lock(name):
             if displace is not None and not await self._run(displace):
                 return False
-            await self._commit(DropReference(name, id))
+            await self._commit(DropReference(name, user))
             volume = self.store.get(name)
             if volume is not None and mount_source(volume.options or {}) and not self.store.references(name):
                 with _named("unmount", name):
@@ -280,7 +278,7 @@ class VolumeService:
         self.store.settle(owed)
         return effects
 
-    async def _run(self, hand: Callable[[Unpack[Args]], T], *args: Unpack[Args]) -> T:
+    async def _run(self, hand: Callable[[*Args], T], *args: *Args) -> T:
         return await trio.to_thread.run_sync(hand, *args, limiter=self._disk)
 
     @asynccontextmanager
@@ -293,7 +291,7 @@ class VolumeService:
 
 
 def anonymous_name() -> str:
-    """64 hexadecimal digits, the first twelve not all decimal: Docker shows those, and they must not read as a number."""
+    """64 hexadecimal digits; the first twelve, which Docker shows, do not read as a number."""
     while True:
         name = secrets.token_hex(32)
         if not name[:12].isdecimal():

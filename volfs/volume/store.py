@@ -91,7 +91,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What became of a change: the volume as it is now (None: gone), and what is owed for it (None: nothing changed)."""
+    """What became of a change: the volume as it is now (None: gone) and what is owed (None: nothing changed)."""
 
     volume: Volume | None
     owed: Owed | None
@@ -184,10 +184,14 @@ class Store:
         with self._env.begin() as read:
             cursor = read.cursor(self._volumes)
             found = cursor.set_range(_key(after) + b"\0") if after else cursor.first()
-            return [_volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit), strict=False)] if found else []
+            return (
+                [_volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit), strict=False)]
+                if found
+                else []
+            )
 
     def numbers(self, after: int, limit: int) -> list[tuple[int, int, str]]:
-        """(serial, created, name) in the order of the serials, those greater than `after`: a stable order to list in."""
+        """(serial, created, name) in the order of the serials, those greater than `after`: a stable order to list."""
         with self._env.begin() as read:
             cursor = read.cursor(self._serials)
             if not cursor.set_range(_number(after + 1)):

@@ -1,0 +1,155 @@
+"""A real `volfs serve` on a root and a view of its own, taken away whatever the test did."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from socket import AF_UNIX, socket
+
+import pytest
+
+from volfs.mount.mountinfo import under
+from volfs.mount.syscalls import detach, read_mountinfo
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Waits for something to become true; fails when it does not."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.01)
+
+
+class UnixConnection(HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("volfs", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket(AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(str(self._path))
+
+
+class Served:
+    """A running `volfs serve`. `arguments` are added to the command; everything it says is in `log`."""
+
+    def __init__(self, directory: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        self.root, self.view, self.run_dir = directory / "root", directory / "view", directory / "run"
+        self.socket, self._log = self.run_dir / "volfs.sock", directory / "log"
+        self._arguments, self._environment = arguments, environment or {}
+        self.start()
+
+    def start(self) -> None:
+        """Starts the keeper (again) and waits until it is ready."""
+        begun = len(self.log())
+        self.keeper = self.spawn()
+        until(lambda: " ready " in self.log()[begun:] or self.keeper.poll() is not None)
+        assert self.keeper.poll() is None, self.log()[begun:]
+
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """The keeper's process, which may not get ready at all."""
+        command = [sys.executable, "-m", "volfs", "serve", "--root", str(self.root), "--view", str(self.view)]
+        command += ["--run-dir", str(self.run_dir), "--plugin-socket", "none", *self._arguments]
+        with self._log.open("ab") as log:
+            environment = {**os.environ, "PYTHONPATH": str(PROJECT), **self._environment}
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+    def log(self) -> str:
+        """What the keeper and its daemons have said so far."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    @property
+    def daemon(self) -> int:
+        """The pid of the daemon that runs now."""
+        children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children")
+        until(lambda: children.read_text().split())
+        return int(children.read_text().split()[0])
+
+    def kill_daemon(self) -> None:
+        """SIGKILL for the daemon; returns when it is gone, which may be before the next one is ready."""
+        pid = self.daemon
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{pid}").exists())
+
+    def ready(self, times: int) -> None:
+        """Waits until a daemon was ready so many times since the first start."""
+        until(lambda: self.log().count(" ready ") >= times)
+
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, object]:
+        """One request of the Engine API: status and decoded answer."""
+        connection = UnixConnection(self.socket)
+        with contextlib.closing(connection):
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
+            answer = connection.getresponse()
+            content = answer.read()
+            return answer.status, json.loads(content) if content[:1] in b"{[" and content else content.decode()
+
+    def create(self, name: str, **fields: object) -> dict[str, object]:
+        """Makes a volume."""
+        status, answer = self.request("POST", "/volumes/create", {"Name": name, **fields})
+        assert status == 201, answer
+        assert isinstance(answer, dict)
+        return answer
+
+    def stop(self) -> int:
+        """SIGTERM for the keeper; its exit code."""
+        self.keeper.terminate()
+        return self.keeper.wait(30)
+
+    def mounts(self) -> list[str]:
+        """Everything mounted at the view and below the root."""
+        table = read_mountinfo()
+        return [mount.mountpoint for place in (self.view, self.root) for mount in under(table, str(place))]
+
+    def clean_up(self) -> None:
+        """Ends what runs and takes away what is mounted, in whatever state the test left it."""
+        if self.keeper.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.stop()
+        detach(str(self.view))
+        if self.keeper.poll() is None:
+            self.keeper.kill()
+            self.keeper.wait()
+        for mountpoint in reversed(self.mounts()):
+            detach(mountpoint)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts daemons; after the test none is left, no mount is left, and none has logged a traceback."""
+    started: list[Served] = []
+
+    def start(*arguments: str, directory: Path | None = None, environment: dict[str, str] | None = None) -> Served:
+        place = directory or tmp_path / f"served{len(started)}"
+        place.mkdir(exist_ok=True)
+        served = Served.__new__(Served)
+        started.append(served)
+        served.__init__(place, *arguments, environment=environment)
+        return served
+
+    yield start
+    logs = []
+    for served in started:
+        served.clean_up()
+        logs.append(served.log())
+    assert not [mount for served in started for mount in served.mounts()]
+    for log in logs:
+        assert "Traceback" not in log, log
+
+
+@pytest.fixture
+def served(serve: Callable[..., Served]) -> Served:
+    """A running daemon with nothing in its root."""
+    return serve()

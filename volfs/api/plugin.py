@@ -1,0 +1,126 @@
+"""Docker's volume plugin protocol, version 1, over HTTP on a Unix socket: what dockerd and Podman talk to.
+
+Every call is a POST with a JSON body (no Content-Type is sent) and may be repeated: dockerd retries. Mount answers the
+real directory, so FUSE is never in a container's data path; its `ID` is the reference, one of a set.
+Source: docker/cli, docs/extend/plugins_volume.md.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from volfs.api.http import live, read_body
+from volfs.errors import Invalid, VolfsError
+from volfs.volume.describe import rfc3339
+from volfs.volume.filters import Filters
+from volfs.volume.service import VolumeService
+from volfs.volume.volume import Kind, Volume
+
+MEDIA_TYPE = "application/vnd.docker.plugins.v1.1+json"
+
+log = logging.getLogger(__name__)
+
+
+class Call(msgspec.Struct):
+    """The body of every call; what a call does not need is empty."""
+
+    Name: str = ""
+    ID: str = ""
+    Opts: dict[str, str] | None = None
+
+
+class PluginApi:
+    """An ASGI application."""
+
+    def __init__(self, service: VolumeService) -> None:
+        self._service = service
+        self._calls: dict[str, Callable[[Call], Awaitable[dict[str, Any]]]] = {
+            "/Plugin.Activate": self._activate,
+            "/VolumeDriver.Create": self._create,
+            "/VolumeDriver.Remove": self._remove,
+            "/VolumeDriver.Mount": self._mount,
+            "/VolumeDriver.Unmount": self._unmount,
+            "/VolumeDriver.Path": self._path,
+            "/VolumeDriver.Get": self._get,
+            "/VolumeDriver.List": self._list,
+            "/VolumeDriver.Capabilities": self._capabilities,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+        elif scope["type"] == "http":
+            response = await self._answer(Request(scope, receive))
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        call = self._calls.get(request.scope["path"]) if request.method == "POST" else None
+        if call is None:
+            return _json({"Err": "page not found"}, 404)
+        try:
+            return _json(await call(_parse(await read_body(request))))
+        except VolfsError as error:
+            return _json({"Err": str(error)}, 500)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            log.exception("a request failed", extra={"path": request.scope["path"]})
+            return _json({"Err": "volfs failed on this request; its log says why"}, 500)
+
+    async def _activate(self, _: Call) -> dict[str, Any]:
+        return {"Implements": ["VolumeDriver"]}
+
+    async def _capabilities(self, _: Call) -> dict[str, Any]:
+        return {"Capabilities": {"Scope": "local"}}
+
+    async def _create(self, call: Call) -> dict[str, Any]:
+        if not call.Name:
+            raise Invalid("create: a volume needs a name")
+        await self._service.create(call.Name, options=call.Opts)
+        return {}
+
+    async def _remove(self, call: Call) -> dict[str, Any]:
+        await self._service.remove(call.Name)
+        return {}
+
+    async def _mount(self, call: Call) -> dict[str, Any]:
+        if not call.ID:
+            raise Invalid(f"mount {call.Name}: the call names no ID to give the volume to")
+        return {"Mountpoint": await self._service.mount(call.Name, call.ID, Kind.PLUGIN)}
+
+    async def _unmount(self, call: Call) -> dict[str, Any]:
+        await self._service.unmount(call.Name, call.ID)
+        return {}
+
+    async def _path(self, call: Call) -> dict[str, Any]:
+        return {"Mountpoint": self._service.mountpoint(await self._service.get(call.Name))}
+
+    async def _get(self, call: Call) -> dict[str, Any]:
+        return {"Volume": self._shown(await self._service.get(call.Name))}
+
+    async def _list(self, _: Call) -> dict[str, Any]:
+        return {"Volumes": [self._shown(volume) for volume in await self._service.listed(Filters())]}
+
+    def _shown(self, volume: Volume) -> dict[str, Any]:
+        return {
+            "Name": volume.name,
+            "Mountpoint": self._service.mountpoint(volume),
+            "CreatedAt": rfc3339(volume.created),
+            "Status": {"State": volume.state.value},
+        }
+
+
+def _parse(body: bytes) -> Call:
+    try:
+        return msgspec.json.decode(body or b"{}", type=Call)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Invalid(f"the body of the call cannot be read: {error}") from error
+
+
+def _json(value: dict[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value) + b"\n", status, media_type=MEDIA_TYPE)
