@@ -79,7 +79,7 @@ class Daemon:
         self._service.on_change = self._changed
 
     async def run(self, began: float) -> None:
-        """Serves until it is asked to end, or the view is gone. `began`: when the process did, on the monotonic clock."""
+        """Serves until it is asked to end, or the view is gone. `began`: when the process did, monotonic."""
         self._attach_view()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._writer.run)

@@ -170,7 +170,7 @@ class VolumeService:
             self._trash.put(work)
 
     async def prune(self, filters: Filters) -> Pruned:
-        """Removes the volumes without users: anonymous ones, or all with `filters.all`. Raises Conflict for a second."""
+        """Removes the volumes without users: anonymous ones, all with `filters.all`. Raises Conflict for a second."""
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
@@ -191,7 +191,7 @@ class VolumeService:
     def _dangling(self, volume: Volume) -> bool:
         return dangling(self.store.references(volume.name))
 
-    async def mount(self, name: str, id: str, kind: Kind, place: Callable[[str], None] | None = None) -> str:
+    async def mount(self, name: str, user: str, kind: Kind, place: Callable[[str], None] | None = None) -> str:
         """Makes the volume usable for one user and returns its mountpoint. The same `user` twice is one.
 
         `place` is called with the mountpoint, in a thread, while nobody else can change the volume.
