@@ -28,7 +28,7 @@ from volfs.driver.local import LocalDriver
 from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
-from volfs.settings import GIVE_UP, Settings
+from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
 from volfs.view import serving
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
@@ -120,10 +120,11 @@ class Daemon:
 
     async def _settle(self) -> None:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""
-        owed = self._store.owed()
-        if not self._held.fresh:
-            for one in owed:
-                await self._changed(one)
+        if self._held.fresh:
+            self._store.settle_all()
+            return
+        for one in (owed := self._store.owed()):
+            await self._changed(one)
         self._store.settle(owed)
 
     # HTTP
@@ -151,6 +152,10 @@ class Daemon:
                 "root": self._settings.root,
             },
         )
+        if self._store.count() == 0:
+            socket = f"{self._settings.run_dir}/volfs.sock"
+            host = "" if socket == DEFAULT_SOCKET else f"--host {socket} "
+            log.info("no volume yet", extra={"make_one_with": f"volfs {host}create NAME"})
         os.write(self._held.control, b"ready\n")
 
     async def _verify(self) -> None:

@@ -7,6 +7,7 @@ Law: plain JSON in, the same value out. Whether a path can be used is for the ke
 import json
 from dataclasses import asdict, dataclass
 
+DEFAULT_SOCKET = "/run/volfs/volfs.sock"
 GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that starting it again will not help
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-DEFAULT_SOCKET = "/run/volfs/volfs.sock"
+from volfs.settings import DEFAULT_SOCKET as DEFAULT_SOCKET
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}

@@ -54,6 +54,18 @@ def lock_root(root: str, view: str) -> int:
     return descriptor
 
 
+def resolved(path: str) -> str:
+    """The path without symlinks, as the mount table has it. readlink(2) asks a view for nothing; lstat(2) would."""
+    for _ in range(40):
+        parent, _, name = path.rstrip("/").rpartition("/")
+        path = os.path.join(os.path.realpath(parent or "/"), name)  # noqa: PTH118 (absolute targets win, as they should)
+        try:
+            path = os.path.join(os.path.dirname(path), os.readlink(path))  # noqa: PTH115, PTH118, PTH120
+        except OSError:
+            return path
+    raise Invalid(f"{path} is a symlink that leads to itself")
+
+
 def claim_view(view: str, root: str) -> int:
     """Makes the view's directory where it is missing, takes away a dead view of ours, and locks what is below.
 

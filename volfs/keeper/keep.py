@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from types import FrameType
 
 from volfs import logs
@@ -29,8 +30,9 @@ def serve(settings: Settings) -> int:
     """Serves until SIGTERM or SIGINT; returns the exit code of the process. Errors go to standard error as one line."""
     logs.configure(settings.log_format)
     try:
+        root, view = claims.resolved(settings.root), claims.resolved(settings.view)
         with ExitStack() as stack:
-            return Keeper(settings, stack).run()
+            return Keeper(replace(settings, root=root, view=view), stack).run()
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         return 125

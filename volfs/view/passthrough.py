@@ -24,7 +24,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, Setatt
 from volfs.view import passthrough_calls as calls
 from volfs.view import passthrough_making as making
 from volfs.view.passthrough_calls import Found
-from volfs.view.passthrough_held import Directory, File, Node, in_thread
+from volfs.view.passthrough_held import Directory, File, Node, Root, in_thread
 from volfs.view.passthrough_listing import Listing
 from volfs.view.passthrough_nodes import END, FIRST, Nodes
 
@@ -147,7 +147,14 @@ class Passthrough:
     # attributes
 
     async def getattr(self, inode: int, _ctx: RequestContext) -> EntryAttributes:
-        return self._entry(self._nodes.node(inode), await self._on(inode, os.fstat))
+        node, now = self._nodes.node(inode), trio.current_time()
+        if not isinstance(node, Root):
+            return self._entry(node, await self._on(inode, os.fstat))
+        status, uses = node.status(now), node.uses
+        if status is None:
+            status = await self._on(inode, os.fstat)
+            node.remember(status, uses + 1, now + self._timeout)
+        return self._entry(node, status)
 
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext

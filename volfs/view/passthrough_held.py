@@ -20,14 +20,15 @@ _GATHERING = 0.01  # seconds
 
 
 class Held:
-    """A descriptor with its users: requests that are in a thread with it."""
+    """A descriptor with its users: requests that are in a thread with it. `uses`: requests that are done with it."""
 
-    __slots__ = ("_fd", "dropped", "tree", "users")
+    __slots__ = ("_fd", "dropped", "tree", "users", "uses")
 
     def __init__(self, tree: "Tree", fd: int) -> None:
         self.tree = tree
         self._fd = fd
         self.users = 0
+        self.uses = 0
         self.dropped = False
 
     def descriptor(self) -> int:
@@ -63,14 +64,19 @@ class Node(Held):
 
 
 class Root(Node):
-    """A tree's `_data`. Opened in the thread that needs it first. No lookups: its number is the control side's."""
+    """A tree's `_data`. Opened in the thread that needs it first. No lookups: its number is the control side's.
 
-    __slots__ = ("_lock", "_open")
+    The kernel asks for its attributes at each step through it: one answer serves until it is old or the root was used.
+    """
+
+    __slots__ = ("_lock", "_open", "_status", "_until")
 
     def __init__(self, tree: "Tree", number: int, opening: Callable[[int], int]) -> None:
         super().__init__(tree, -1, number, stat.S_IFDIR, (0, 0), 0)
         self._open = opening
         self._lock = threading.Lock()
+        self._status: tuple[os.stat_result, int] | None = None
+        self._until = 0.0
 
     def descriptor(self) -> int:
         with self._lock:
@@ -78,9 +84,17 @@ class Root(Node):
                 self._fd = self._open(self.number)
             return self._fd
 
+    def status(self, now: float) -> os.stat_result | None:
+        if self._status and self._status[1] == self.uses and now < self._until:
+            return self._status[0]
+        return None
+
+    def remember(self, status: os.stat_result, uses: int, until: float) -> None:
+        self._status, self._until = (status, uses), until
+
 
 class File(Held):
-    """An open file. `strip`: whoever opened it may not write and keep the setuid bits. `written`: since last flushed."""
+    """An open file. `strip`: its opener may not write and keep the setuid bits. `written`: since last flushed."""
 
     __slots__ = ("node", "strip", "writable", "written")
 

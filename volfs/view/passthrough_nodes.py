@@ -100,6 +100,7 @@ class Nodes:
             tree.inside -= 1
             for one in held:
                 one.users -= 1
+                one.uses += 1
             tree.drop(*(one for one in held if one.dropped))
             self._rest(tree)
 

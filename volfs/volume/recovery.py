@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from volfs.driver.local import LocalDriver
+from volfs.driver.local import LocalDriver, Scan
 from volfs.driver.names import VolumeName
 from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
-from volfs.volume.restore import Found, Kernel, Plan, plan, removing_serial
+from volfs.volume import probe
+from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.service import described
 from volfs.volume.store import Change, DamagedStore, Delete, DropReference, MapFull, Put, Store
 from volfs.volume.volume import State
@@ -31,48 +32,58 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def open_store(volumes: Path, *, populated: bool) -> Store:
-    """Opens ROOT/volumes/metadata.mdb; one that cannot be read is moved aside and a new one begun.
-
-    Numbers are never used again, also not those that only a lost catalogue knew: where there are volumes already, a new
-    one counts on from the clock. Raises Invalid for a newer format, HostError where the file cannot be opened.
-    """
-    path = volumes / CATALOGUE
-    first = time.time_ns() // 1_000_000 if populated else 1
-    try:
-        return Store(path, first_serial=first)
-    except DamagedStore as error:
-        return _begin_again(path, error)
-
-
-def _begin_again(path: Path, why: Exception) -> Store:
-    aside = path.with_name(f"{CATALOGUE}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
-    path.rename(aside)
-    path.with_name(f"{CATALOGUE}-lock").unlink(missing_ok=True)
-    log.error("the catalogue is rebuilt from the directories", extra={"why": str(why), "kept": str(aside)})
-    return Store(path, first_serial=time.time_ns() // 1_000_000)
-
-
 def recover(driver: LocalDriver, view: str) -> tuple[Store, Plan]:
-    """Brings store, directories and mounts together; returns the open store and what was planned."""
+    """Brings store, directories and mounts together; returns the open store and what was planned.
+
+    A catalogue that cannot be read is moved aside and a new one begun. Numbers are never used again, also not those
+    that only a lost catalogue knew: where there are volumes already, a new one counts on from the clock.
+    Raises Invalid for a newer format, HostError where the file cannot be opened.
+    """
     scan = driver.scan()
     for stranger in scan.ignored:
         log.warning("not a volume, left alone", extra={"entry": stranger})
-    store = open_store(driver.volumes, populated=bool(scan.names))
+    catalogue = driver.volumes / CATALOGUE
     try:
-        result = _plan(store, scan.names, scan.work, driver, view)
+        with probe.marked(catalogue):
+            return _reconcile(catalogue, _clock() if scan.names else 1, scan, driver, view)
     except DamagedStore as error:
+        _move_aside(catalogue, error)
+    return _reconcile(catalogue, _clock(), scan, driver, view)
+
+
+def _clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _move_aside(catalogue: Path, why: Exception) -> None:
+    aside = catalogue.with_name(f"{CATALOGUE}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+    catalogue.rename(aside)
+    catalogue.with_name(f"{CATALOGUE}-lock").unlink(missing_ok=True)
+    log.error("the catalogue is rebuilt from the directories", extra={"why": str(why), "kept": str(aside)})
+
+
+def _reconcile(catalogue: Path, first_serial: int, scan: Scan, driver: LocalDriver, view: str) -> tuple[Store, Plan]:
+    store = Store(catalogue, first_serial=first_serial)
+    try:
+        result = _plan(store, scan, driver, view)
+        _carry_out(result, store, driver)
+    except VolfsError:
         store.close()
-        store = _begin_again(driver.volumes / CATALOGUE, error)
-        result = _plan(store, scan.names, scan.work, driver, view)
-    _carry_out(result, store, driver)
+        raise
     return store, result
 
 
-def _plan(store: Store, names: Sequence[str], work: Sequence[str], driver: LocalDriver, view: str) -> Plan:
-    removed = {volume.name for one in work if (volume := store.by_serial(removing_serial(one)))}
+def _plan(store: Store, scan: Scan, driver: LocalDriver, view: str) -> Plan:
     kernel = Kernel(read_mountinfo(), boot_id(), str(driver.volumes), view)
-    return plan(store.entries(), Found(names, work, removed), store.all_references(), kernel)
+    removed = {volume.name for one in scan.work if (volume := store.by_serial(removing_serial(one)))}
+    strangers = {name for name in mounted_in(kernel) if store.get(name) is None and driver.exists(name)}
+    plain = {name for name in strangers if _is_plain(name, driver)}
+    return plan(store.entries(), Found(scan.names, scan.work, removed, plain), store.all_references(), kernel)
+
+
+def _is_plain(name: str, driver: LocalDriver) -> bool:
+    description = driver.describe(name)
+    return not description.options and not description.damage
 
 
 def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:

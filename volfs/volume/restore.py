@@ -13,14 +13,14 @@ Law: pure, one pass over sorted streams; carried out and run again, the plan is 
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from volfs.mount.mountinfo import MountEntry
 from volfs.volume.volume import Kind, Reference, State
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What the plan needs to know of a volume in the store."""
+class Entry(NamedTuple):
+    """What the plan needs to know of a volume in the store. A tuple: a million of them are made in a row."""
 
     name: str
     driver: str = "local"
@@ -32,12 +32,14 @@ class Entry:
 class Found:
     """What the local driver found: names of directories in order, and work directories.
 
-    `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died.
+    `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died; `plain` the
+    directories without an entry, but with a mount inside, that say of themselves that they have no options.
     """
 
     names: Sequence[str]
     work: Sequence[str]
     removed: Collection[str] = ()
+    plain: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class Plan:
 def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> Plan:
     """Compares the three and returns what to do; `entries` in the order of their names."""
     result = Plan(sweep=list(found.work))
-    plain: set[str] = set()
-    watched = {name for mount in kernel.mounts if (name := _volume_of(mount.mountpoint, kernel.volumes))}
+    plain = set(found.plain)
+    watched = mounted_in(kernel)
     for entry, directory in _side_by_side(entries, found.names):
         if entry is None:
             result.adopt.append(directory)
@@ -94,6 +96,11 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
     live = _live_references(result, references, kernel)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
+
+
+def mounted_in(kernel: Kernel) -> set[str]:
+    """The directories of ROOT/volumes that something is mounted inside of."""
+    return {name for mount in kernel.mounts if (name := _volume_of(mount.mountpoint, kernel.volumes))}
 
 
 def removing_serial(work: str) -> int:

@@ -12,10 +12,11 @@ out by the next commit after they were sent, sent again by the next daemon when 
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lmdb
 import msgspec
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
+LOCK_FILE = 8192  # bytes; LMDB makes as many reader slots as fit
 LONGEST_KEY = 511  # LMDB's limit for a key, in bytes
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -38,6 +40,8 @@ _DAMAGE = (
     lmdb.PanicError,
     lmdb.IncompatibleError,
     lmdb.BadDbiError,
+    lmdb.BadTxnError,
+    UnicodeDecodeError,
 )
 _DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system")
 _FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
@@ -97,12 +101,31 @@ class Effect:
     owed: Owed | None
 
 
+class _Reading:
+    """A read transaction; what cannot be read in it is a damaged store."""
+
+    __slots__ = ("_path", "_transaction")
+
+    def __init__(self, env: lmdb.Environment, path: Path) -> None:
+        self._transaction = env.begin()
+        self._path = path
+
+    def __enter__(self) -> Any:
+        return self._transaction.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._transaction.__exit__(kind, error, trace)
+        if isinstance(error, _DAMAGE):
+            raise DamagedStore(f"the catalogue {self._path} cannot be read: {error}") from error
+
+
 class Store:
     """An open catalogue. Raises DamagedStore where the file cannot be read, Invalid where a newer volfs wrote it."""
 
     def __init__(self, path: Path, *, first_serial: int = 1, map_size: int = FIRST_MAP) -> None:
         self.path = path
         self._settled: list[int] = []
+        self._all_settled = False
         try:
             self._open(path, map_size)
             self._check_format(first_serial)
@@ -118,6 +141,7 @@ class Store:
             raise
 
     def _open(self, path: Path, map_size: int) -> None:
+        _reserve(path.with_name(f"{path.name}-lock"))
         size = max(map_size, path.stat().st_size * 2 if path.exists() else 0)
         self._env = lmdb.open(
             str(path), subdir=False, mode=0o600, max_dbs=len(_DATABASES), map_size=size, max_readers=64, readahead=False
@@ -136,7 +160,7 @@ class Store:
         )
 
     def _check_format(self, first_serial: int) -> None:
-        with self._env.begin() as read:
+        with self._read() as read:
             text = read.get(_FORMAT, db=self._system)
         if text is None:
             with self._env.begin(write=True) as write:
@@ -151,9 +175,12 @@ class Store:
             )
 
     def _check_whole(self) -> None:
-        with self._env.begin() as read:
+        with self._read() as read:
             if read.stat(self._volumes)["entries"] != read.stat(self._serials)["entries"]:
                 raise DamagedStore(f"the catalogue {self.path} contradicts itself")
+        with self._env.begin(write=True) as write:  # looks at the list of free pages, which no read does
+            write.put(b"probe", b"", db=self._system)
+            write.abort()
 
     def close(self) -> None:
         """Lets the file go; nothing that was committed is lost without it."""
@@ -162,26 +189,29 @@ class Store:
 
     # Reads: microseconds each, for the event loop.
 
+    def _read(self) -> _Reading:
+        return _Reading(self._env, self.path)
+
     def get(self, name: str) -> Volume | None:
         """The volume called `name`."""
-        with self._env.begin() as read:
+        with self._read() as read:
             value = read.get(_key(name), db=self._volumes)
         return _volume(value) if value is not None else None
 
     def by_serial(self, serial: int) -> Volume | None:
         """The volume with this number."""
-        with self._env.begin() as read:
+        with self._read() as read:
             value = read.get(_number(serial), db=self._serials)
         return self.get(value[8:].decode(errors="surrogateescape")) if value is not None else None
 
     def count(self) -> int:
         """How many volumes there are."""
-        with self._env.begin() as read:
+        with self._read() as read:
             return int(read.stat(self._volumes)["entries"])
 
     def volumes(self, after: str = "", limit: int = 1 << 62) -> list[Volume]:
         """Volumes in the order of their names, those behind `after`, at most `limit`."""
-        with self._env.begin() as read:
+        with self._read() as read:
             cursor = read.cursor(self._volumes)
             found = cursor.set_range(_key(after) + b"\0") if after else cursor.first()
             return (
@@ -192,7 +222,7 @@ class Store:
 
     def numbers(self, after: int, limit: int) -> list[tuple[int, int, str]]:
         """(serial, created, name) in the order of the serials, those greater than `after`: a stable order to list."""
-        with self._env.begin() as read:
+        with self._read() as read:
             cursor = read.cursor(self._serials)
             if not cursor.set_range(_number(after + 1)):
                 return []
@@ -208,7 +238,7 @@ class Store:
     def references(self, name: str) -> list[Reference]:
         """The users of a volume, in the order of their ids."""
         prefix = _key(name) + b"\0"
-        with self._env.begin() as read:
+        with self._read() as read:
             cursor = read.cursor(self._references)
             found = []
             if cursor.set_range(prefix):
@@ -220,7 +250,7 @@ class Store:
 
     def all_references(self) -> Iterator[tuple[str, Reference]]:
         """Every (name of a volume, reference): for restore."""
-        with self._env.begin() as read:
+        with self._read() as read:
             for _, value in read.cursor(self._references):
                 yield _decode(value, tuple[str, Reference])
 
@@ -229,7 +259,7 @@ class Store:
 
         A field with its default value is not encoded, so the name of a field in the bytes tells.
         """
-        with self._env.begin() as read:
+        with self._read() as read:
             for key, value in read.cursor(self._volumes):
                 if b"state" in value or b"options" in value or b"driver" in value:
                     volume = _volume(value)
@@ -239,12 +269,16 @@ class Store:
 
     def owed(self) -> list[Owed]:
         """The invalidations that a daemon before this one may not have sent."""
-        with self._env.begin() as read:
+        with self._read() as read:
             rows = list(read.cursor(self._owed))
         decoded = [(int.from_bytes(key), *_decode(value, tuple[int, str])) for key, value in rows]
         return [Owed(*row) for row in decoded]
 
     # Writes: for one thread at a time.
+
+    def settle_all(self) -> None:
+        """Nothing is owed to a kernel that has cached nothing: the next commit takes everything out."""
+        self._all_settled = True
 
     def settle(self, owed: Sequence[Owed]) -> None:
         """These invalidations were sent: the next commit takes them out."""
@@ -258,14 +292,19 @@ class Store:
         settled = list(self._settled)
         try:
             with self._env.begin(write=True) as write:
+                if self._all_settled:
+                    write.drop(self._owed, delete=False)
                 for number in settled:
                     write.delete(_number(number), db=self._owed)
                 effects = [self._effect(write, change) for change in changes]
         except MapFull:
             raise
+        except _DAMAGE as error:
+            raise DamagedStore(f"the catalogue {self.path} cannot be written: {error}") from error
         except lmdb.Error as error:
             raise HostError(f"the catalogue {self.path} cannot be written: {error}") from error
         del self._settled[: len(settled)]
+        self._all_settled = False
         return effects
 
     def grow(self) -> None:
@@ -326,6 +365,18 @@ class Store:
         value = msgspec.msgpack.encode((volume.serial, volume.name))
         write.put(_number(number), value, db=self._owed)
         return Owed(number, volume.serial, volume.name)
+
+
+def _reserve(lock: Path) -> None:
+    """Asks for room before LMDB maps its lock file: touching a page that a full disk has none for is a SIGBUS."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, LOCK_FILE)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise HostError(f"the catalogue {lock.parent} cannot be opened: {error.strerror}", error.errno) from error
 
 
 def _text(name: str) -> bytes:
