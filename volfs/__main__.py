@@ -7,17 +7,24 @@
 Law: a person sees one line, never a traceback. VOLFS_DEBUG=1 shows the traceback of a bug.
 """
 
+import io
 import os
 import sys
 
 FAILED = 125
 INTERRUPTED = 130
+GONE = 141
 
 
 def main() -> int:
     """Runs the command line of this process and returns its exit code."""
     try:
-        return _run()
+        from volfs.cli.output import Gone
+
+        try:
+            return _run()
+        except Gone:
+            return GONE
     except KeyboardInterrupt:  # while modules were being imported; later click makes it an Abort
         return INTERRUPTED
 
@@ -26,28 +33,27 @@ def _run() -> int:
     import click
 
     from volfs.cli.app import app
-    from volfs.cli.output import Gone, complain, tolerant
+    from volfs.cli.output import Gone, complain, complain_as_is
     from volfs.errors import VolfsError
 
-    tolerant()
     try:
         code = app.main(prog_name="volfs", standalone_mode=False)
-    except Gone:
-        return 128 + 13
+        return code if isinstance(code, int) else 0
     except click.Abort:
         return INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        return FAILED
+        shown = io.StringIO()
+        error.show(shown)
+        complain_as_is(shown.getvalue().rstrip("\n"))
+    except Gone:
+        raise
     except VolfsError as error:
         complain(str(error))
-        return FAILED
     except Exception as error:  # a bug: the one place where it becomes a line for people
         if os.environ.get("VOLFS_DEBUG"):
             raise
         complain(f"this is a bug in volfs (VOLFS_DEBUG=1 shows where): {type(error).__name__}: {error}")
-        return FAILED
-    return code if isinstance(code, int) else 0
+    return FAILED
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +40,7 @@ from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
 from volfs.volume.store import Owed, Store
 from volfs.volume.trash import Trash
-from volfs.volume.volume import State
+from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer
 
 GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
@@ -74,9 +73,11 @@ class Daemon:
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id())
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
-        self._passthrough = Passthrough(self._plane.open_data)
+        # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
+        self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
         self._invalidator = Invalidator()
         self._service.on_change = self._changed
+        self._service.on_release = self._let_go
 
     async def run(self, began: float) -> None:
         """Serves until it is asked to end, or the view is gone. `began`: when the process did, monotonic."""
@@ -117,6 +118,10 @@ class Daemon:
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         await self._invalidator.send(notices(owed, current))
+
+    def _let_go(self, volume: Volume) -> None:
+        """The volume is about to be unmounted: descriptors of its data that are cached would keep it busy."""
+        self._passthrough.forget_tree(inode(volume.serial, NodeKind.DATA))
 
     async def _settle(self) -> None:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""
@@ -161,10 +166,15 @@ class Daemon:
     async def _verify(self) -> None:
         """Reads the opts.json of volumes with options: one that cannot be read makes its volume unusable, no other."""
         for name in self._plan.verify:
-            with suppress(NotFound):
+            try:
                 volume = await self._service.verify(name)
-                if volume.state is State.DAMAGED:
-                    log.error("volume damaged", extra={"volume": name})
+            except NotFound:
+                continue  # removed meanwhile
+            except VolfsError as error:
+                log.warning("volume cannot be looked at", extra={"volume": name, "why": str(error)})
+                continue
+            if volume.state is State.DAMAGED:
+                log.error("volume damaged", extra={"volume": name})
 
     async def _hear_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
@@ -184,7 +194,10 @@ class Daemon:
 
     async def _leave(self) -> None:
         with trio.move_on_after(GRACE):
-            await self._service.leave_view()
+            try:
+                await self._service.leave_view()
+            except VolfsError as error:  # the next restore sees to what is left
+                log.warning("the view's volumes are left mounted", extra={"why": str(error)})
 
 
 def main(arguments: list[str]) -> int:

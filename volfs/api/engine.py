@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -23,6 +24,8 @@ from volfs.volume.describe import shown
 from volfs.volume.filters import LISTING, PRUNING, parse_filters
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Volume
+
+SHOWN_AT_ONCE = 500  # volumes shown between two turns of the event loop: some milliseconds
 
 log = logging.getLogger(__name__)
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -95,8 +98,12 @@ class EngineApi:
 
     async def _list(self, request: Request, version: str) -> Response:  # noqa: ARG002
         filters = parse_filters(request.query_params.get("filters", ""), LISTING)
-        volumes = await self._service.listed(filters)
-        return _json(messages.listed([self._shown(volume) for volume in volumes], []))
+        objects = []
+        for volume in await self._service.listed(filters):
+            objects.append(self._shown(volume))
+            if len(objects) % SHOWN_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        return _json(messages.listed(objects, []))
 
     async def _inspect(self, request: Request, version: str) -> Response:  # noqa: ARG002
         name = request.path_params["name"]

@@ -4,12 +4,13 @@ Law: what we write is whole or not at all, never an escape sequence from a volum
 left (`volfs ls | head -1`) ends the command without a word.
 """
 
-import io
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import IO
+from typing import TextIO
+
+from volfs.errors import HostError
 
 _STEPS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _COLOURS = {"missing": "red", "damaged": "red", "unknown": "yellow"}
@@ -19,16 +20,9 @@ class Gone(Exception):
     """Nobody reads our output any more."""
 
 
-def tolerant() -> None:
-    """Lets every text through to a terminal or pipe that cannot show all of it."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def on_terminal() -> bool:
     """Whether a person is looking at standard output."""
-    return _writable(sys.stdout) and sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say(text: str) -> None:
@@ -38,7 +32,12 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """Writes one line to standard error."""
-    _write(sys.stderr, f"volfs: {printable(text)}")
+    complain_as_is(f"volfs: {printable(text)}")
+
+
+def complain_as_is(text: str) -> None:
+    """Writes text of our own making to standard error, which may be several lines."""
+    _write(sys.stderr, text)
 
 
 def say_json(value: object) -> None:
@@ -95,18 +94,17 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     say(drawn.get().rstrip("\n"))
 
 
-def _write(stream: IO[str], text: str) -> None:
-    if not _writable(stream):
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None or stream.closed:  # None: it was closed when Python started
         return
+    rest = memoryview((text + "\n").encode(stream.encoding, "backslashreplace"))
     try:
-        stream.write(text + "\n")
+        while rest:  # with PYTHONUNBUFFERED a write may be a short one
+            rest = rest[stream.buffer.write(rest) :]
         stream.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # What is still buffered must not fail again when the interpreter flushes it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise Gone from None
-
-
-def _writable(stream: IO[str] | None) -> bool:
-    """Python sets a standard stream that was closed when it started to None."""
-    return stream is not None and not stream.closed
+        if isinstance(error, BrokenPipeError):
+            raise Gone from None
+        raise HostError(f"the output cannot be written: {error.strerror}", error.errno) from error

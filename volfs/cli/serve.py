@@ -91,7 +91,8 @@ def serve(
 ) -> int:
     """Keeps the volumes of a root and shows them as files, until SIGTERM or Ctrl-C.
 
-    SIGHUP replaces the daemon; users of the view only wait a moment.
+    SIGHUP replaces the daemon; users of the view only wait a moment. Every option can come from the environment too:
+    VOLFS_ROOT for --root, VOLFS_RUN_DIR for --run-dir, and so on.
     """
     from volfs import keeper
 

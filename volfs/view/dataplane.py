@@ -2,7 +2,8 @@
 
     touched   somebody asks for the attributes of _data
     binding   the volume is mounted where it has options, with the view as its user, and bound over the view
-    bound     the kernel serves it; nothing comes here any more, except from who sees a private copy of the view
+    bound     the kernel serves it; nothing comes here any more, except from who sees a private copy of the view, and
+              once from who was on the way meanwhile and is sent back, to walk into the bind
     idle      umount2(MNT_EXPIRE): one call marks, the next unmounts what was not used between
 
 Law: nobody waits here longer than `DEADLINE`; a bind that is not there in time is finished behind the back of the
@@ -15,6 +16,7 @@ import logging
 import math
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -28,6 +30,7 @@ from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, State, Volume
 
 DEADLINE = 2.0  # seconds that a getattr waits for a bind
+SETTLING = 5.0  # seconds after a bind was placed in which a request may be from who was on the way
 RECHECK = 1.0  # seconds until a bind is doubted again, when a request comes that a bound volume should not send
 
 log = logging.getLogger(__name__)
@@ -35,11 +38,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Binding:
-    """The data of one volume: being bound until `done` is set."""
+    """The data of one volume: being bound until `done` is set, bound when it was `placed`."""
 
     name: str
     done: trio.Event = field(default_factory=trio.Event)
     checked: float = 0.0
+    placed: float = -math.inf
+    walkers: set[int] = field(default_factory=set)
 
 
 class DataPlane:
@@ -51,6 +56,7 @@ class DataPlane:
         self._binds = binds
         self._idle = idle
         self._bindings: dict[int, _Binding] = {}
+        self._overtaken: set[int] = set()
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -61,8 +67,8 @@ class DataPlane:
                 await trio.sleep(self._idle if self._binds else math.inf)
                 await self._expire_all()
 
-    async def touch(self, serial: int) -> None:
-        """Returns when the data of the volume is bound, or when it is not to be had in time."""
+    async def touch(self, serial: int, thread: int) -> None:
+        """Returns when the data of the volume is bound, or when it is not to be had in time, for a `thread`."""
         if self._nursery is None:
             return
         with trio.move_on_after(DEADLINE):
@@ -77,6 +83,19 @@ class DataPlane:
                 binding = self._bindings[serial] = _Binding(volume.name)
                 self._nursery.start_soon(self._bind, serial, volume, binding)
             await binding.done.wait()
+            self._note_walker(binding, thread)
+
+    def overtook(self, thread: int) -> bool:
+        """Whether a bind was placed while this thread was walking to data; said only once for each bind."""
+        with suppress(KeyError):
+            self._overtaken.remove(thread)
+            return True
+        return False
+
+    def _note_walker(self, binding: _Binding, thread: int) -> None:
+        if time.monotonic() < binding.placed + SETTLING and thread not in binding.walkers:
+            binding.walkers.add(thread)
+            self._overtaken.add(thread)
 
     def _wanted(self, volume: Volume) -> bool:
         """Without binds, only volumes with mount options have something to be done before they are served."""
@@ -105,7 +124,7 @@ class DataPlane:
             name = mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")
             volume = self._service.store.get(name) if self._target(name) == mount.mountpoint else None
             if volume is not None:
-                self._bindings[volume.serial] = binding = _Binding(name)
+                self._bindings[volume.serial] = binding = _Binding(name, placed=time.monotonic())
                 binding.done.set()
 
     async def _lost(self, binding: _Binding) -> bool:
@@ -126,7 +145,8 @@ class DataPlane:
                 Kind.VIEW,
                 (lambda source: self._place(source, volume)) if self._binds else None,
             )
-        except VolfsError as error:
+            binding.placed = time.monotonic()
+        except (VolfsError, OSError) as error:
             self._bindings.pop(serial, None)
             log.warning("data is not bound", extra={"volume": volume.name, "why": str(error)})
         finally:
@@ -141,6 +161,7 @@ class DataPlane:
             os.close(descriptor)
 
     async def _expire_all(self) -> None:
+        self._overtaken.clear()
         for serial, binding in list(self._bindings.items()):
             if binding.done.is_set() and self._bindings.get(serial) is binding:
                 await self._expire(serial, binding)
@@ -148,7 +169,7 @@ class DataPlane:
     async def _expire(self, serial: int, binding: _Binding) -> None:
         try:
             gone = await self._service.unmount(binding.name, VIEW_REFERENCE, lambda: expire(self._target(binding.name)))
-        except VolfsError as error:
+        except (VolfsError, OSError) as error:
             log.warning("data stays bound", extra={"volume": binding.name, "why": str(error)})
             return
         if gone and self._bindings.get(serial) is binding:

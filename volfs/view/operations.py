@@ -24,6 +24,7 @@ from volfs.volume.service import VolumeService
 from volfs.volume.volume import Volume
 
 CACHED = 3600.0  # seconds; what changes is invalidated
+LONGEST_NAME = 255  # bytes, as in any directory; FUSE itself lets 1024 through
 LISTED_AT_ONCE = 1024  # volumes looked up for one readdir request; what does not fit is asked for again
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, parent: int, name: bytes, ctx: Context) -> Entry:
         if self._is_data(parent):
             return await self._data.lookup(parent, name, ctx)
+        if len(name) > LONGEST_NAME:
+            raise FUSEError(errno.ENAMETOOLONG)
         if parent == ROOT:
             volume = self._service.store.get(os.fsdecode(name))
             if volume is not None:
@@ -111,7 +114,7 @@ class Operations(pyfuse3.Operations):
             return await self._data.getattr(number, ctx)
         volume, kind = self._control(number)
         if kind is NodeKind.DATA:
-            await self._plane.touch(volume.serial)
+            await self._plane.touch(volume.serial, ctx.pid)
             return await self._data.getattr(number, ctx)
         return self._entry(volume, kind)
 
@@ -144,6 +147,7 @@ class Operations(pyfuse3.Operations):
     @answered
     async def open(self, number: int, flags: int, ctx: Context) -> pyfuse3.FileInfo:
         if self._data.owns(number):
+            self._send_back(ctx)
             return await self._data.open(number, flags, ctx)
         self._control(number)
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
@@ -176,6 +180,7 @@ class Operations(pyfuse3.Operations):
     @answered
     async def opendir(self, number: int, ctx: Context) -> int:
         if self._is_data(number):
+            self._send_back(ctx)
             return await self._data.opendir(number, ctx)
         if number != ROOT:
             self._control(number)
@@ -235,6 +240,7 @@ class Operations(pyfuse3.Operations):
         self, parent: int, name: bytes, mode: int, flags: int, ctx: Context
     ) -> tuple[pyfuse3.FileInfo, Entry]:
         self._need_data(parent)
+        self._send_back(ctx)
         return await self._data.create(parent, name, mode, flags, ctx)
 
     @answered
@@ -310,6 +316,14 @@ class Operations(pyfuse3.Operations):
             return True
         node = split(number)
         return node is not None and node[1] is NodeKind.DATA
+
+    def _send_back(self, ctx: Context) -> None:
+        """Who walked past `_data` just before its bind was there is sent back: on ESTALE open(2) walks again.
+
+        What is opened here would end with the daemon; what is opened in the bind does not.
+        """
+        if self._plane.overtook(ctx.pid):
+            raise FUSEError(errno.ESTALE)
 
     def _need_data(self, *numbers: int, otherwise: int = errno.EPERM) -> None:
         if not all(map(self._is_data, numbers)):

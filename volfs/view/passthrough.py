@@ -23,6 +23,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, Setatt
 
 from volfs.view import passthrough_calls as calls
 from volfs.view import passthrough_making as making
+from volfs.view.passthrough_attributes import attributes, permits, statistics
 from volfs.view.passthrough_calls import Found
 from volfs.view.passthrough_held import Directory, File, Node, Root, in_thread
 from volfs.view.passthrough_listing import Listing
@@ -178,19 +179,11 @@ class Passthrough:
 
     async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
         """Never asked under default_permissions. Knows no supplementary groups, so it errs on the side of refusing."""
-        status = await self._on(inode, os.fstat)
-        if ctx.uid == 0:
-            return not mode & os.X_OK or stat.S_ISDIR(status.st_mode) or bool(status.st_mode & 0o111)
-        shift = 6 if ctx.uid == status.st_uid else 3 if ctx.gid == status.st_gid else 0
-        return not mode & ~(status.st_mode >> shift) & 0o7
+        return permits(await self._on(inode, os.fstat), mode, ctx.uid, ctx.gid)
 
     async def statfs_of(self, inode: int) -> StatvfsData:
         """The real file system's."""
-        real, answer = await self._on(inode, os.fstatvfs), StatvfsData()
-        answer.f_bsize, answer.f_frsize, answer.f_namemax = real.f_bsize, real.f_frsize, real.f_namemax
-        answer.f_blocks, answer.f_bfree, answer.f_bavail = real.f_blocks, real.f_bfree, real.f_bavail
-        answer.f_files, answer.f_ffree, answer.f_favail = real.f_files, real.f_ffree, real.f_favail
-        return answer
+        return statistics(await self._on(inode, os.fstatvfs))
 
     async def setxattr(self, inode: int, name: bytes, value: bytes, _ctx: RequestContext) -> None:
         await self._change_xattr(inode, lambda fd: os.setxattr(calls.self_path(fd), name, value))
@@ -219,18 +212,13 @@ class Passthrough:
     # contents
 
     async def open(self, inode: int, flags: int, ctx: RequestContext) -> FileInfo:
-        """Opens the inode itself. A truncation asked for here strips setuid bits as a write does."""
         node, strip = self._nodes.node(inode), self._strips(ctx)
         if node.kind != stat.S_IFREG:
             raise FUSEError(errno.EOPNOTSUPP)  # the kernel opens FIFOs and devices itself
 
-        def opening(held: int) -> int:
-            if strip and flags & os.O_TRUNC:
-                calls.strip_setid(held)
-            return calls.open_file(held, flags)
-
+        in_use = node.handles > 0
         with self._nodes.using(node) as tree:
-            fd = await in_thread(tree, lambda: opening(node.descriptor()))
+            fd = await in_thread(tree, lambda: calls.open_file(node.descriptor(), flags, strip=strip, in_use=in_use))
             return self._opened(File(node, fd, flags, strip=strip))
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -304,19 +292,9 @@ class Passthrough:
         return FileInfo(fh=self._nodes.opened(file), keep_cache=False)
 
     def _entry(self, node: Node, status: os.stat_result) -> EntryAttributes:
-        entry = EntryAttributes()
-        entry.st_ino = node.number
-        entry.generation = node.generation
+        entry = attributes(node.number, node.generation, status)
         entry.entry_timeout = self._timeout
         entry.attr_timeout = self._timeout if self.owns(node.number) else self._root_timeout
-        entry.st_mode, entry.st_nlink = status.st_mode, status.st_nlink
-        entry.st_uid, entry.st_gid, entry.st_rdev = status.st_uid, status.st_gid, status.st_rdev
-        entry.st_size, entry.st_blksize, entry.st_blocks = status.st_size, status.st_blksize, status.st_blocks
-        entry.st_atime_ns, entry.st_mtime_ns, entry.st_ctime_ns = (
-            status.st_atime_ns,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        )
         return entry
 
     def _owner(self, ctx: RequestContext) -> making.Owner:

@@ -115,8 +115,16 @@ def discard(found: Sequence[Found | None]) -> None:
             os.close(one[0])
 
 
-def open_file(held: int, flags: int) -> int:
-    """A descriptor to read or write the regular file that `held` holds."""
+def open_file(held: int, flags: int, *, strip: bool, in_use: bool) -> int:
+    """A descriptor to read or write the regular file that `held` holds. A truncation strips as a write does.
+
+    ESTALE where its last name is gone and nobody has it open: the kernel came by a name that it remembers. It looks
+    again, and the write goes to the file that has taken the name, instead of to one that nobody will ever see.
+    """
+    if not in_use and os.fstat(held).st_nlink == 0:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    if strip and flags & os.O_TRUNC:
+        strip_setid(held)
     return os.open(self_path(held), (flags & KEPT) | os.O_CLOEXEC)
 
 

@@ -10,40 +10,49 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from volfs.errors import VolfsError
 from volfs.volume.store import DamagedStore, Store
 
+_DAMAGED = 65  # EX_DATAERR, which no failure to start the interpreter looks like
+
 
 @contextmanager
 def marked(catalogue: Path) -> Iterator[None]:
-    """While the catalogue is read for the first time. Raises DamagedStore where the last one died of that."""
+    """While the catalogue is read for the first time. Raises DamagedStore where the last one may have died of that."""
     mark = catalogue.with_name(f"{catalogue.name}-opening")
-    if mark.exists() and catalogue.exists() and _kills(catalogue):
+    if mark.exists() and catalogue.exists() and _is_damaged(catalogue):
         mark.unlink(missing_ok=True)
-        raise DamagedStore(f"reading the catalogue {catalogue} kills the process that does")
+        raise DamagedStore(f"reading the catalogue {catalogue} ended the last daemon")
     with suppress(OSError):  # a full disk: then a damage of this kind stays unknown
         mark.touch(0o600)
     yield
     mark.unlink(missing_ok=True)
 
 
-def _kills(catalogue: Path) -> bool:
+def _is_damaged(catalogue: Path) -> bool:
     command = [sys.executable, "-m", "volfs.volume.probe", str(catalogue)]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode < 0
+    code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+    return code < 0 or code == _DAMAGED
 
 
-def main(catalogue: str) -> None:
-    """Reads everything; what can be reported is for whoever opens the catalogue next."""
-    with suppress(VolfsError):
+def main(catalogue: str) -> int:
+    """Reads everything; returns the exit code. Other trouble is for whoever opens the catalogue next."""
+    try:
         store = Store(Path(catalogue))
         store.volumes()
-        store.numbers(0, store.count())
+        store.numbers(0, sys.maxsize)
         store.owed()
-        for _ in store.entries(), *store.all_references():
+        for _ in chain(store.entries(), store.all_references()):
             pass
+    except DamagedStore:
+        return _DAMAGED
+    except VolfsError:
+        return 0
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(sys.argv[1]))

@@ -51,6 +51,7 @@ class VolumeService:
     def __init__(self, store: Store, writer: Writer, driver: LocalDriver, trash: Trash, boot: str) -> None:
         self.store = store
         self.on_change: Callable[[Owed], Awaitable[None]] = _nobody_looks
+        self.on_release: Callable[[Volume], None] = lambda _: None
         self._writer = writer
         self._driver = driver
         self._trash = trash
@@ -160,7 +161,7 @@ class VolumeService:
 
     async def _remove(self, volume: Volume) -> None:
         if mount_source(volume.options or {}) is not None:
-            await self._run(self._driver.release, volume.name)
+            await self._release(volume)
         try:
             work = await self._run(self._driver.remove, volume.name, volume.serial)
         except NotFound:
@@ -168,6 +169,19 @@ class VolumeService:
         await self._commit(Delete(volume.name))
         if work:
             self._trash.put(work)
+
+    async def _release(self, volume: Volume) -> None:
+        """Unmounts what the options have mounted. The view closes its descriptors in threads, which takes a moment."""
+        self.on_release(volume)
+        for last in (*[False] * 9, True):
+            try:
+                await self._run(self._driver.release, volume.name)
+            except InUse:
+                if last:
+                    raise
+                await trio.sleep(0.02)
+            else:
+                return
 
     async def prune(self, filters: Filters) -> Pruned:
         """Removes the volumes without users: anonymous ones, all with `filters.all`. Raises Conflict for a second."""
@@ -238,9 +252,13 @@ class VolumeService:
             return True
 
     async def leave_view(self) -> None:
-        """The view goes: it uses no volume any more."""
-        for name in {name for name, one in list(self.store.all_references()) if one.kind is Kind.VIEW}:
-            await self.unmount(name, VIEW_REFERENCE)
+        """The view goes, for good: it uses no volume any more, and its kernel caches are nobody's concern."""
+        names = [name for name, one in self.store.all_references() if one.kind is Kind.VIEW]
+        await self._writer.commit(*(DropReference(name, VIEW_REFERENCE) for name in names))
+        for name in names:
+            volume = self.store.get(name)
+            if volume is not None and mount_source(volume.options) and not self.store.references(name):
+                await self._run(self._driver.unmount, name)
 
     async def verify(self, name: str) -> Volume:
         """Looks at a volume's directory again and notes what is wrong with it, or that it is right again.
@@ -284,10 +302,12 @@ class VolumeService:
     @asynccontextmanager
     async def _lock(self, name: str) -> AsyncIterator[None]:
         lock = self._locks.setdefault(name, trio.Lock())
-        async with lock:
-            yield
-        if not lock.locked() and self._locks.get(name) is lock:
-            del self._locks[name]
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and self._locks.get(name) is lock:
+                del self._locks[name]
 
 
 def anonymous_name() -> str:

@@ -110,7 +110,7 @@ class _Reading:
         self._transaction = env.begin()
         self._path = path
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Any:  # noqa: ANN401 the stubs allow for memoryviews, which nobody asks for here
         return self._transaction.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:

@@ -1,0 +1,284 @@
+"""The plan of a restore: every case of the table, and that carrying it out leaves nothing to do."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from volfs.mount.mountinfo import MountEntry
+from volfs.volume.restore import Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
+from volfs.volume.volume import Kind, Reference, State
+
+VOLUMES, VIEW = "/r/volumes", "/v"
+NOW, BEFORE = "this boot", "another boot"
+
+
+def mounts(*paths):
+    return [MountEntry(n, 1, "0:1", "/", path, (), (), "tmpfs", "tmpfs", ()) for n, path in enumerate(paths, 2)]
+
+
+def user(id_="id", kind=Kind.PLUGIN, boot=NOW):
+    return Reference(id_, kind, boot, 1)
+
+
+def look(boot=NOW):
+    return user("view", Kind.VIEW, boot)
+
+
+def planned(entries=(), names=(), work=(), removed=(), plain=(), references=(), mounted=()):
+    found = Found(names, work, removed, plain)
+    return plan(entries, found, references, Kernel(mounts(*mounted), NOW, VOLUMES, VIEW))
+
+
+def test_nothing_at_all_is_an_empty_plan():
+    assert planned() == Plan()
+    assert planned().empty
+
+
+def test_an_entry_with_its_directory_is_kept():
+    assert planned([Entry("aa"), Entry("bb")], ["aa", "bb"]) == Plan(kept=2)
+
+
+def test_a_directory_without_an_entry_is_adopted():
+    assert planned([Entry("bb")], ["aa", "bb", "cc"]) == Plan(kept=1, adopt=["aa", "cc"])
+
+
+def test_an_entry_without_a_directory_is_missing_once():
+    assert planned([Entry("aa")]) == Plan(missing=["aa"])
+    assert planned([Entry("aa", state=State.DAMAGED)]) == Plan(missing=["aa"])
+    assert planned([Entry("aa", state=State.MISSING)]) == Plan()
+
+
+def test_a_missing_volume_whose_directory_is_back_has_returned():
+    assert planned([Entry("aa", state=State.MISSING)], ["aa"]) == Plan(kept=1, returned=["aa"])
+
+
+def test_volumes_with_options_and_damaged_ones_are_looked_at_later():
+    entries = [Entry("aa", has_options=True), Entry("bb", state=State.DAMAGED), Entry("cc")]
+    assert planned(entries, ["aa", "bb", "cc"]) == Plan(kept=3, verify=["aa", "bb"])
+
+
+def test_a_volume_of_another_driver_is_kept_without_a_directory():
+    assert planned([Entry("aa", driver="other")]) == Plan(kept=1)
+
+
+def test_a_removal_that_was_renamed_but_not_committed_is_finished():
+    result = planned([Entry("aa")], work=[".removing-7"], removed={"aa"}, references=[("aa", look())])
+    assert result == Plan(finished=["aa"], sweep=[".removing-7"], drop=[("aa", "view")])
+
+
+def test_a_volume_that_was_made_anew_while_its_old_tree_waits_is_kept():
+    assert planned([Entry("aa")], ["aa"], [".removing-7"], {"aa"}) == Plan(kept=1, sweep=[".removing-7"])
+
+
+def test_work_that_is_left_is_swept():
+    work = [".creating-x", ".removing-3"]
+    assert planned(work=work) == Plan(sweep=work)
+
+
+def test_a_mount_that_nobody_uses_is_unmounted_newest_first():
+    paths = [f"{VOLUMES}/aa/_data", f"{VOLUMES}/aa/_data/sub", f"{VOLUMES}/aa/_data"]
+    result = planned([Entry("aa", has_options=True)], ["aa"], mounted=paths)
+    assert result.unmount == [paths[2], paths[1], paths[0]]
+
+
+def test_a_mount_that_somebody_uses_stays():
+    entry = Entry("aa", has_options=True)
+    paths = [f"{VOLUMES}/aa/_data"]
+    assert planned([entry], ["aa"], references=[("aa", user())], mounted=paths).empty
+    result = planned([entry], ["aa"], references=[("aa", user(boot=BEFORE))], mounted=paths)
+    assert (result.unmount, result.drop) == (paths, [("aa", "id")])
+
+
+def test_a_mount_in_a_volume_without_options_is_the_administrators():
+    assert planned([Entry("aa")], ["aa"], mounted=[f"{VOLUMES}/aa/_data"]).empty
+    assert planned(names=["aa"], plain={"aa"}, mounted=[f"{VOLUMES}/aa/_data"]) == Plan(adopt=["aa"])
+
+
+def test_a_mount_in_an_adopted_volume_with_options_is_a_leak():
+    path = f"{VOLUMES}/aa/_data"
+    assert planned(names=["aa"], mounted=[path]) == Plan(adopt=["aa"], unmount=[path])
+
+
+def test_mounts_that_are_none_of_ours_are_left_alone():
+    elsewhere = [
+        "/",
+        "/r",
+        VOLUMES,
+        f"{VOLUMES}/aa",
+        "/r/volumes2/aa/_data",
+        "/r/other/_data",
+        VIEW,
+        f"{VIEW}/aa/_data",
+    ]
+    assert planned([Entry("aa", has_options=True)], ["aa"], mounted=elsewhere).empty
+
+
+def test_a_reference_of_another_boot_is_dropped_and_one_of_this_boot_stays():
+    references = [("aa", user("new")), ("aa", user("old", boot=BEFORE)), ("bb", user("old", Kind.CONTAINER, BEFORE))]
+    result = planned([Entry("aa"), Entry("bb")], ["aa", "bb"], references=references)
+    assert result.drop == [("aa", "old"), ("bb", "old")]
+
+
+def test_the_view_uses_what_is_bound_on_it_and_nothing_else():
+    entries, names = [Entry("aa"), Entry("bb")], ["aa", "bb"]
+    references = [("aa", look()), ("bb", look())]
+    result = planned(entries, names, references=references, mounted=[f"{VIEW}/aa/_data"])
+    assert result.drop == [("bb", "view")]
+
+
+@pytest.mark.parametrize(
+    ("work", "serial"),
+    [
+        (".removing-12", 12),
+        (".removing-12.3", 12),
+        (".removing-", 0),
+        (".removing-x", 0),
+        (".removing-1x", 0),
+        (".creating-12", 0),
+        ("12", 0),
+    ],
+)
+def test_the_serial_in_the_name_of_a_removal(work, serial):
+    assert removing_serial(work) == serial
+
+
+# What a plan does to a model of the store, the directories and the mount table.
+
+
+NAMES = ["aa", "aa-", "aa.b", "aab", "bb", "zz"]
+ENTRY = st.builds(
+    Entry,
+    name=st.just(""),
+    driver=st.sampled_from(["local", "local", "other"]),
+    state=st.sampled_from([State.OK, State.OK, State.MISSING, State.DAMAGED]),
+    has_options=st.booleans(),
+)
+REFERENCE = st.builds(
+    Reference,
+    id=st.sampled_from(["view", "c1", "c2"]),
+    kind=st.sampled_from(Kind),
+    boot=st.sampled_from([NOW, BEFORE]),
+    since=st.just(1),
+)
+INSIDE = ["", "/_data", "/_data/sub", "/other"]
+MOUNT = st.one_of(
+    st.tuples(st.sampled_from([*NAMES, ".removing-3", "stranger"]), st.sampled_from(INSIDE)).map(
+        lambda parts: f"{VOLUMES}/{parts[0]}{parts[1]}"
+    ),
+    st.sampled_from(NAMES).map(lambda name: f"{VIEW}/{name}/_data"),
+    st.sampled_from(["/", "/r", VOLUMES, VIEW, "/r/volumesx/aa/_data", "/home/aa/_data"]),
+)
+
+
+class World:
+    """The model. `options` are the names of directories whose opts.json names a mount."""
+
+    def __init__(self, entries, names, work, serials, references, mounted, options):
+        self.entries = {name: entry._replace(name=name) for name, entry in entries.items()}
+        self.names, self.work, self.options = set(names), set(work), set(options)
+        self.serials = serials
+        self.references = {(name, one.id): one for name, one in references if name in self.entries}
+        self.mounted = list(mounted)
+
+    def plan(self):
+        kernel = Kernel(mounts(*self.mounted), NOW, VOLUMES, VIEW)
+        strangers = (mounted_in(kernel) & self.names) - set(self.entries)
+        removed = {self.serials[number] for work in self.work if (number := removing_serial(work)) in self.serials}
+        found = Found(sorted(self.names), sorted(self.work), removed & set(self.entries), strangers - self.options)
+        references = sorted((name, one) for (name, _), one in self.references.items())
+        return plan([self.entries[name] for name in sorted(self.entries)], found, iter(references), kernel)
+
+    def carry_out(self, result):
+        for name in result.adopt:
+            assert name not in self.entries
+            self.entries[name] = Entry(name, has_options=name in self.options)
+        for names, state in ((result.missing, State.MISSING), (result.returned, State.OK)):
+            for name in names:
+                self.entries[name] = self.entries[name]._replace(state=state)
+        for name in result.finished:
+            del self.entries[name]
+            self.references = {key: one for key, one in self.references.items() if key[0] != name}
+        for key in result.drop:
+            self.references.pop(key, None)
+        for path in result.unmount:
+            last = len(self.mounted) - 1 - self.mounted[::-1].index(path)
+            assert not any(other.startswith(path + "/") for other in self.mounted[last + 1 :])
+            del self.mounted[last]
+        self.work -= set(result.sweep)
+
+
+@st.composite
+def worlds(draw):
+    entries = draw(st.dictionaries(st.sampled_from(NAMES), ENTRY))
+    serials = dict(enumerate(draw(st.permutations(NAMES)), 1))
+    return World(
+        entries,
+        draw(st.sets(st.sampled_from(NAMES))),
+        draw(st.sets(st.sampled_from([".creating-x", ".removing-1", ".removing-2.1", ".removing-3", ".removing-99"]))),
+        serials,
+        draw(st.lists(st.tuples(st.sampled_from(NAMES), REFERENCE), max_size=6)),
+        draw(st.lists(MOUNT, max_size=8)),
+        draw(st.sets(st.sampled_from(NAMES))),
+    )
+
+
+@settings(max_examples=500, deadline=None)
+@given(worlds())
+def test_a_plan_that_was_carried_out_leaves_nothing_to_do(world):
+    world.carry_out(world.plan())
+    again = world.plan()
+    assert again.empty, again
+
+
+@settings(max_examples=500, deadline=None)
+@given(worlds())
+def test_no_directory_is_lost_and_no_entry_goes_without_a_finished_removal(world):
+    entries, names = dict(world.entries), set(world.names)
+    result = world.plan()
+    world.carry_out(result)
+    assert world.names == names
+    assert names <= set(world.entries)
+    assert set(entries) - set(world.entries) == set(result.finished)
+    assert not set(result.finished) & names
+
+
+@settings(max_examples=500, deadline=None)
+@given(worlds())
+def test_nothing_outside_of_the_root_is_named_and_no_mount_that_is_used(world):
+    result = world.plan()
+    used = {name for (name, id_), one in world.references.items() if (name, id_) not in result.drop}
+    for path in result.unmount:
+        name, slash, inside = path.removeprefix(f"{VOLUMES}/").partition("/")
+        assert path.startswith(f"{VOLUMES}/")
+        assert slash
+        assert inside
+        assert name not in used
+    for work in result.sweep:
+        assert work.startswith((".creating-", ".removing-"))
+        assert "/" not in work
+
+
+@given(worlds())
+def test_every_name_is_in_at_most_one_fate(world):
+    result = world.plan()
+    fates = [*result.adopt, *result.missing, *result.returned, *result.finished]
+    assert len(fates) == len(set(fates))
+    assert result.kept + len({*result.adopt, *result.missing, *result.finished}) <= len(
+        set(world.names) | set(world.entries)
+    )
+
+
+@given(worlds())
+def test_only_references_are_dropped_that_cannot_be_used_any_more(world):
+    result = world.plan()
+    for name, id_ in result.drop:
+        one = world.references[name, id_]
+        bound = f"{VIEW}/{name}/_data" in world.mounted
+        assert one.boot != NOW or name in result.finished or (one.kind is Kind.VIEW and not bound)
+    for key, one in world.references.items():
+        if unusable(one, world, key[0]):
+            assert key in result.drop
+
+
+def unusable(one, world, name):
+    return one.boot != NOW or (one.kind is Kind.VIEW and f"{VIEW}/{name}/_data" not in world.mounted)
