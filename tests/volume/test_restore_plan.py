@@ -162,7 +162,7 @@ REFERENCE = st.builds(
 )
 INSIDE = ["", "/_data", "/_data/sub", "/other"]
 MOUNT = st.one_of(
-    st.tuples(st.sampled_from([*NAMES, ".removing-3", "stranger"]), st.sampled_from(INSIDE)).map(
+    st.tuples(st.sampled_from([*NAMES, ".removing-3", "-stranger"]), st.sampled_from(INSIDE)).map(
         lambda parts: f"{VOLUMES}/{parts[0]}{parts[1]}"
     ),
     st.sampled_from(NAMES).map(lambda name: f"{VIEW}/{name}/_data"),
@@ -178,14 +178,19 @@ class World:
         self.names, self.work, self.options = set(names), set(work), set(options)
         self.serials = serials
         self.references = {(name, one.id): one for name, one in references if name in self.entries}
-        self.mounted = list(mounted)
+        self.mounted = [path for path in mounted if self.possible(path)]
+
+    def possible(self, path):
+        """The kernel moves a mount with its directory, and takes it away with it."""
+        place = path.removeprefix(f"{VOLUMES}/").partition("/")[0]
+        return not path.startswith(f"{VOLUMES}/") or place in self.names | self.work | {"-stranger"}
 
     def plan(self):
         kernel = Kernel(mounts(*self.mounted), NOW, VOLUMES, VIEW)
         strangers = (mounted_in(kernel) & self.names) - set(self.entries)
         removed = {self.serials[number] for work in self.work if (number := removing_serial(work)) in self.serials}
         found = Found(sorted(self.names), sorted(self.work), removed & set(self.entries), strangers - self.options)
-        references = sorted((name, one) for (name, _), one in self.references.items())
+        references = [(name, one) for (name, _), one in sorted(self.references.items(), key=lambda item: item[0])]
         return plan([self.entries[name] for name in sorted(self.entries)], found, iter(references), kernel)
 
     def carry_out(self, result):
@@ -222,7 +227,7 @@ def worlds(draw):
     )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds())
 def test_a_plan_that_was_carried_out_leaves_nothing_to_do(world):
     world.carry_out(world.plan())
@@ -230,7 +235,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(world):
     assert again.empty, again
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds())
 def test_no_directory_is_lost_and_no_entry_goes_without_a_finished_removal(world):
     entries, names = dict(world.entries), set(world.names)
@@ -242,7 +247,7 @@ def test_no_directory_is_lost_and_no_entry_goes_without_a_finished_removal(world
     assert not set(result.finished) & names
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(worlds())
 def test_nothing_outside_of_the_root_is_named_and_no_mount_that_is_used(world):
     result = world.plan()

@@ -74,7 +74,8 @@ def claim_view(view: str, root: str) -> int:
     """
     _check_apart(view, root)
     while (mounted := mountinfo.at(read_mountinfo(), view)) is not None and mounted.fstype == FSTYPE:
-        _refuse_living(view, mounted.source)
+        if not _same_lock(mounted.source, root):
+            _refuse_living(view, mounted.source)
         _detach_dead(view)
     try:
         Path(view).mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -97,6 +98,14 @@ def _check_apart(view: str, root: str) -> None:
         raise Invalid(f"the view {view} is inside of the root {root}: give a directory elsewhere")
     if root.startswith(view + "/"):
         raise Invalid(f"the root {root} is inside of the view {view}, which would hide it: give a directory elsewhere")
+
+
+def _same_lock(root: str, ours: str) -> bool:
+    """Whether a view is from the root that is locked already: then nobody else serves it."""
+    try:
+        return os.path.samefile(f"{root}/{LOCK}", f"{ours}/{LOCK}")
+    except OSError:
+        return False
 
 
 def _refuse_living(view: str, root: str) -> None:

@@ -137,7 +137,7 @@ class Keeper:
         }
         passed = (self._lock, self._connection.descriptor, init.fileno(), control.fileno(), *listeners)
         return subprocess.Popen(
-            [sys.executable, "-m", "volfs.daemon", self._settings.to_json(), json.dumps(held)],
+            [sys.executable, "-P", "-m", "volfs.daemon", self._settings.to_json(), json.dumps(held)],
             pass_fds=passed,
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C is for the keeper, which stops the daemon in order

@@ -33,7 +33,7 @@ def marked(catalogue: Path) -> Iterator[None]:
 
 
 def _is_damaged(catalogue: Path) -> bool:
-    command = [sys.executable, "-m", "volfs.volume.probe", str(catalogue)]
+    command = [sys.executable, "-P", "-m", "volfs.volume.probe", str(catalogue)]
     code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
     return code < 0 or code == _DAMAGED
 
