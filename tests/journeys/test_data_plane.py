@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from volfs.mount.syscalls import unmount
+from volfs.mount.syscalls import detach, unmount
 
 
 def _bound(served):
@@ -228,3 +228,45 @@ def test_a_store_that_hangs_delays_neither_other_volumes_nor_its_own_control_fil
     finally:
         os.kill(stopped, signal.SIGCONT)
     waiting.finish()
+
+
+SILENT = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fuse = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()
+assert libc.mount(b"silent", sys.argv[1].encode(), b"fuse", 0, options) == 0
+begin = os.read(fuse, 1 << 20)
+unique, major, minor, ahead = struct.unpack_from("=QxxxxxxxxxxxxxxxxxxxxxxxxIII", begin, 8)
+answer = struct.pack("=IIIIHHIIHHIIII", 7, 31, ahead, 0, 16, 12, 1 << 16, 1, 0, 0, 0, 0, 0, 0) + bytes(8)
+os.write(fuse, struct.pack("=IiQ", 16 + len(answer), 0, unique) + answer)
+print("mounted", flush=True)
+os.read(fuse, 1 << 20)
+print("asked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_daemon_killed_while_a_store_does_not_answer_is_followed_by_the_next(served, client, tmp_path, eventually):
+    """A thread that waits for a request that was taken and not answered outlives the SIGKILL of its process."""
+    (tmp_path / "silent").mkdir()
+    silent = client(SILENT, tmp_path / "silent")
+    try:
+        assert silent.line() == "mounted"
+        device = str(tmp_path / "silent" / "store")
+        served.create("hung", DriverOpts={"type": "none", "o": "bind", "device": device})
+        served.create("fine")
+        waiting = client("import os, sys\ntry: os.stat(sys.argv[1])\nexcept OSError: pass", f"{served.view}/hung/_data")
+        assert silent.line() == "asked"
+        killed = served.daemon
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: served.log().count(" ready ") == 2)
+        assert Path(f"/proc/{killed}").exists(), "the store was to hold it"
+        (served.view / "fine" / "_data" / "file").write_text("kept")
+        assert sorted(os.listdir(served.view)) == ["fine", "hung"]
+        silent.close()  # now all its requests fail
+        waiting.finish()
+        eventually(lambda: not Path(f"/proc/{killed}").exists())
+    finally:
+        silent.close()
+        detach(str(tmp_path / "silent"))

@@ -50,7 +50,10 @@ class EngineApi:
             await live(receive, send)
         elif scope["type"] == "http":
             request = Request(scope, receive)
-            response = await self._answer(request)
+            try:
+                response = await self._answer(request)
+            except ClientDisconnect:
+                return  # nobody is left to answer; to send all the same would cross the server's own last word
             response.headers["Api-Version"] = messages.API_VERSION
             response.headers["Docker-Experimental"] = "false"
             response.headers["Ostype"] = "linux"
@@ -64,7 +67,7 @@ class EngineApi:
         except VolfsError as error:
             return _json({"message": str(error)}, messages.status_of(error))
         except ClientDisconnect:
-            return Response(status_code=499)
+            raise
         except Exception:
             log.exception("a request failed", extra={"method": request.method, "path": request.scope["path"]})
             return _json({"message": "volfs failed on this request; its log says why"}, 500)

@@ -23,6 +23,7 @@ _STATUS: list[tuple[type[VolfsError], int]] = [
     (InUse, 409),
     (Unavailable, 503),
 ]
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _FALSE = {"", "0", "no", "false", "none"}
 
 
@@ -134,20 +135,25 @@ class _Reader:
             return None
         if not isinstance(value, _Pairs):
             raise self._wrong(value, name, "map[string]string")
-        return {key: self._string(content, name) for key, content in value.pairs}
+        return {_storable(key): self._string(content, name) for key, content in value.pairs}
 
     def _string(self, value: object, name: str) -> str:
         if value is None:
             return ""
         if not isinstance(value, str):
             raise self._wrong(value, name, "string")
-        return value.encode(errors="replace").decode()  # a lone surrogate cannot be stored
+        return _storable(value)
 
     def _wrong(self, value: object, name: str, wanted: str) -> Invalid:
         return Invalid(
             f"invalid JSON: json: cannot unmarshal {_go(value)} into Go struct field {self.struct}.{name} "
             f"of type {wanted}"
         )
+
+
+def _storable(text: str) -> str:
+    """A lone surrogate cannot be encoded; Go reads one as U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _go(value: object) -> str:

@@ -55,7 +55,10 @@ class PluginApi:
         if scope["type"] == "lifespan":
             await live(receive, send)
         elif scope["type"] == "http":
-            response = await self._answer(Request(scope, receive))
+            try:
+                response = await self._answer(Request(scope, receive))
+            except ClientDisconnect:
+                return  # nobody is left to answer; to send all the same would cross the server's own last word
             await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -67,7 +70,7 @@ class PluginApi:
         except VolfsError as error:
             return _json({"Err": str(error)}, 500)
         except ClientDisconnect:
-            return Response(status_code=499)
+            raise
         except Exception:
             log.exception("a request failed", extra={"path": request.scope["path"]})
             return _json({"Err": "volfs failed on this request; its log says why"}, 500)

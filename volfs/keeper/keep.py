@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import select
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from volfs import logs
@@ -19,6 +21,7 @@ from volfs.keeper import claims, sockets
 from volfs.keeper.fuse import Connection, detach_view, mount_view
 from volfs.settings import GIVE_UP, Settings
 
+LOOK = 0.5  # seconds between two looks whether a daemon is dead that cannot be reaped
 STOP_DEADLINE = 10.0  # seconds that a daemon gets to end before it is killed
 LONGEST_PAUSE = 5.0  # seconds between two tries of a daemon that does not get ready
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -46,6 +49,7 @@ class Keeper:
         self._stop = self._replace = False
         self._announced = False
         self._failures = 0
+        self._lingering: list[subprocess.Popen[bytes]] = []
         self._wakeup = _catch_signals(stack)
         self._lock = claims.lock_root(settings.root, settings.view)
         stack.callback(os.close, self._lock)
@@ -146,7 +150,7 @@ class Keeper:
     def _watch(self, daemon: "subprocess.Popen[bytes]", control: socket.socket) -> tuple[int, bool]:
         ready = False
         deadline: float | None = None
-        while (code := daemon.poll()) is None:
+        while (code := self._exit_code(daemon)) is None:
             asked = self._stop or self._replace
             if asked and deadline is None:
                 deadline = time.monotonic() + STOP_DEADLINE
@@ -155,12 +159,28 @@ class Keeper:
             if left is not None and left <= 0:
                 log.error("daemon does not end in time, killed")
                 daemon.kill()
-                daemon.wait()
+                deadline = math.inf
                 continue
-            if self._hear(control, left):
+            if self._hear(control, LOOK if left is None else min(left, LOOK)):
                 ready = True
                 self._announce()
         return code, ready
+
+    def _exit_code(self, daemon: "subprocess.Popen[bytes]") -> int | None:
+        """None while it runs. Dead is a daemon also before it can be reaped.
+
+        A thread that waits in the kernel, for a store that hangs or for this very view, outlives a SIGKILL until it is
+        answered; of this view only the next daemon can do that. The kernel tells nobody: it is looked for.
+        """
+        self._lingering = [one for one in self._lingering if one.poll() is None]
+        code = daemon.poll()
+        if code is not None or not _is_zombie(daemon.pid):
+            return code
+        with suppress(subprocess.TimeoutExpired):
+            return daemon.wait(LOOK)  # its other threads are ending just now
+        self._lingering.append(daemon)
+        log.warning("a thread of the daemon waits in the kernel for what does not answer", extra={"pid": daemon.pid})
+        return -signal.SIGKILL
 
     def _ask_to_end(self, daemon: "subprocess.Popen[bytes]") -> None:
         with suppress(ProcessLookupError):
@@ -189,6 +209,13 @@ class Keeper:
                 control.close()  # it is ending; SIGCHLD will say so
             return bool(said)
         return False
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether the process's first thread has ended; see proc(5), the field after the name in parentheses."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return False
 
 
 def _catch_signals(stack: ExitStack) -> socket.socket:
