@@ -35,10 +35,11 @@ from volfs.view.invalidation import Invalidator, notices
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
+from volfs.volume.changes import Owed
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
-from volfs.volume.store import Owed, Store
+from volfs.volume.store import Store
 from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer

@@ -14,8 +14,9 @@ import lmdb
 import pytest
 
 from volfs.mount import syscalls
+from volfs.volume.changes import AddReference, Put
 from volfs.volume.recovery import boot_id
-from volfs.volume.store import AddReference, Put, Store
+from volfs.volume.store import Store
 from volfs.volume.volume import Kind, Reference, Volume
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")

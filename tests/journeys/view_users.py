@@ -68,7 +68,12 @@ class Users:
                     connection.request("GET", f"/volumes/{volume}")
                     answer = connection.getresponse()
                     assert (answer.status, json.loads(answer.read())["Name"]) == (200, volume)
-                except (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead, http.client.RemoteDisconnected):
+                except (
+                    ConnectionResetError,
+                    BrokenPipeError,
+                    http.client.IncompleteRead,
+                    http.client.RemoteDisconnected,
+                ):
                     continue
             return
 

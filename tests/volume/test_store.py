@@ -15,18 +15,10 @@ from hypothesis import strategies as st
 
 from volfs.errors import HostError, Invalid
 from volfs.volume import probe
+from volfs.volume.changes import AddReference, Delete, DropReference, Owed, Put
+from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
-from volfs.volume.store import (
-    FORMAT,
-    AddReference,
-    DamagedStore,
-    Delete,
-    DropReference,
-    MapFull,
-    Owed,
-    Put,
-    Store,
-)
+from volfs.volume.store import FORMAT, MapFull, Store
 from volfs.volume.volume import Kind, Reference, State, Volume
 
 PROJECT = Path(__file__).resolve().parents[2]

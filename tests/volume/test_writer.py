@@ -7,7 +7,8 @@ import trio
 import trio.testing
 
 from volfs.errors import HostError
-from volfs.volume.store import AddReference, Delete, MapFull, Put, Store
+from volfs.volume.changes import AddReference, Delete, Put
+from volfs.volume.store import MapFull, Store
 from volfs.volume.volume import Kind, Reference
 from volfs.volume.writer import Writer
 

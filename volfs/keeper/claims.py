@@ -103,7 +103,7 @@ def _check_apart(view: str, root: str) -> None:
 def _same_lock(root: str, ours: str) -> bool:
     """Whether a view is from the root that is locked already: then nobody else serves it."""
     try:
-        return os.path.samefile(f"{root}/{LOCK}", f"{ours}/{LOCK}")
+        return Path(root, LOCK).samefile(Path(ours, LOCK))
     except OSError:
         return False
 

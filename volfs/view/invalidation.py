@@ -16,7 +16,7 @@ import pyfuse3
 import trio
 
 from volfs.view.inodes import ROOT, NodeKind, inode
-from volfs.volume.store import Owed
+from volfs.volume.changes import Owed
 from volfs.volume.volume import State, Volume
 
 

@@ -1,21 +1,17 @@
 """The FUSE protocol, nothing else: requests on control nodes are answered from the service and `tree`, those on data
 go to `passthrough`, those on `_data` itself wait for the bind.
 
-Law: a handler answers a value or a FUSEError. Anything else that escapes one would end `pyfuse3.main()` and with it
-the daemon, so it becomes EIO and a logged traceback.
+Law: every handler is `answered`: what it raises becomes an errno. Nothing here touches a volume's store.
 """
 
 import errno
-import functools
-import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import pyfuse3
 from pyfuse3 import FUSEError
 
-from volfs.errors import Conflict, HostError, InUse, Invalid, NotFound, Unavailable, VolfsError
+from volfs.view.answers import SECOND, answered, entry, statvfs_data
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import ROOT, NodeKind, inode, split
 from volfs.view.passthrough import Passthrough
@@ -23,52 +19,12 @@ from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, m
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Volume
 
-CACHED = 3600.0  # seconds; what changes is invalidated
 LONGEST_NAME = 255  # bytes, as in any directory; FUSE itself lets 1024 through
 LISTED_AT_ONCE = 1024  # volumes looked up for one readdir request; what does not fit is asked for again
 
-log = logging.getLogger(__name__)
-SECOND = 1_000_000_000  # nanoseconds
 Context = pyfuse3.RequestContext
 Entry = pyfuse3.EntryAttributes
 Fields = pyfuse3.SetattrFields
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_ERRNO: list[tuple[type[VolfsError], int]] = [
-    (NotFound, errno.ENOENT),
-    (Conflict, errno.EEXIST),
-    (InUse, errno.EBUSY),
-    (Invalid, errno.EINVAL),
-    (Unavailable, errno.EIO),
-]
-
-
-def errno_of(error: VolfsError) -> int:
-    """The errno of a kind of failure; the face's one table."""
-    if isinstance(error, HostError):
-        return error.errno or errno.EIO
-    return next((number for kind, number in _ERRNO if isinstance(error, kind)), errno.EIO)
-
-
-def answered(handler: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Whatever a handler raises becomes a FUSEError."""
-
-    @functools.wraps(handler)
-    async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return await handler(*args, **kwargs)
-        except FUSEError:
-            raise
-        except VolfsError as error:
-            raise FUSEError(errno_of(error)) from error
-        except OSError as error:
-            raise FUSEError(error.errno or errno.EIO) from error
-        except Exception as error:
-            log.exception("a request failed", extra={"operation": handler.__name__})
-            raise FUSEError(errno.EIO) from error
-
-    return guarded
 
 
 class Operations(pyfuse3.Operations):
@@ -336,23 +292,3 @@ class Operations(pyfuse3.Operations):
         if node is None or volume is None:
             raise FUSEError(errno.ESTALE)
         return volume, node[1]
-
-
-def entry(node: Attributes, attr_timeout: float = CACHED) -> Entry:
-    """A node's attributes in pyfuse3's form."""
-    found = pyfuse3.EntryAttributes()
-    found.st_ino = pyfuse3.InodeT(node.inode)
-    found.st_mode = pyfuse3.ModeT(node.mode)
-    found.st_nlink, found.st_uid, found.st_gid, found.st_size = node.nlink, node.uid, node.gid, node.size
-    found.st_blocks = -(-node.size // 512)
-    found.st_atime_ns = found.st_mtime_ns = found.st_ctime_ns = node.time * SECOND
-    found.entry_timeout, found.attr_timeout = CACHED, attr_timeout
-    return found
-
-
-def statvfs_data(room: os.statvfs_result) -> pyfuse3.StatvfsData:
-    """The room of a file system in pyfuse3's form."""
-    found = pyfuse3.StatvfsData()
-    for name in ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "namemax"):
-        setattr(found, f"f_{name}", getattr(room, f"f_{name}"))
-    return found

@@ -14,7 +14,8 @@ from itertools import chain
 from pathlib import Path
 
 from volfs.errors import VolfsError
-from volfs.volume.store import DamagedStore, Store
+from volfs.volume.encoding import DamagedStore
+from volfs.volume.store import Store
 
 _DAMAGED = 65  # EX_DATAERR, which no failure to start the interpreter looks like
 

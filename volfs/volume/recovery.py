@@ -16,9 +16,11 @@ from volfs.driver.names import VolumeName
 from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
 from volfs.volume import probe
+from volfs.volume.changes import Change, Delete, DropReference, Put
+from volfs.volume.encoding import DamagedStore
+from volfs.volume.observe import described
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
-from volfs.volume.service import described
-from volfs.volume.store import Change, DamagedStore, Delete, DropReference, MapFull, Put, Store
+from volfs.volume.store import MapFull, Store
 from volfs.volume.volume import State
 
 CATALOGUE = "metadata.mdb"

@@ -20,8 +20,10 @@ from volfs.driver.local import Description, LocalDriver
 from volfs.driver.names import VolumeName, parse_volume_name
 from volfs.driver.options import check, mount_source
 from volfs.errors import Conflict, HostError, InUse, NotFound, Unavailable, VolfsError
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Owed, Put
 from volfs.volume.filters import ANONYMOUS, Filters, dangling
-from volfs.volume.store import AddReference, Change, Delete, DropReference, Effect, Owed, Put, Store
+from volfs.volume.observe import described, doubtful, noted, observe, trouble
+from volfs.volume.store import Store
 from volfs.volume.trash import Trash
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume
 from volfs.volume.writer import Writer
@@ -68,7 +70,7 @@ class VolumeService:
         volume = self.store.get(name)
         if volume is None:
             raise NotFound(f"get {name}: no such volume")
-        if not _doubtful(volume) or await self._run(observe, self._driver, volume) == _noted(volume):
+        if not doubtful(volume) or await self._run(observe, self._driver, volume) == noted(volume):
             return volume
         return await self.verify(name)
 
@@ -215,10 +217,10 @@ class VolumeService:
             volume = self.store.get(name)
             if volume is None:
                 raise NotFound(f"get {name}: no such volume")
-            if _doubtful(volume):
+            if doubtful(volume):
                 volume = await self._verified(volume)
             if volume.state is not State.OK:
-                raise Unavailable(f"mount {name}: {self._trouble(volume)}")
+                raise Unavailable(f"mount {name}: {trouble(volume, self.mountpoint(volume))}")
             with _named("mount", name):
                 limiter = self._mounts if mount_source(volume.options or {}) else self._disk
                 try:
@@ -276,17 +278,11 @@ class VolumeService:
     async def _verified(self, volume: Volume) -> Volume:
         """To be called with the volume's lock held."""
         state, options = await self._run(observe, self._driver, volume)
-        if (state, options) == _noted(volume):
+        if (state, options) == noted(volume):
             return volume
         [effect] = await self._commit(Put(msgspec.structs.replace(volume, state=state, options=options)))
         assert effect.volume is not None
         return effect.volume
-
-    def _trouble(self, volume: Volume) -> str:
-        directory = self.mountpoint(volume).rpartition("/")[0]
-        if volume.state is State.MISSING:
-            return f"the volume is missing: put its directory {directory} back, or remove the volume"
-        return f"the volume is {volume.state.value}: its {directory}/opts.json cannot be read; mend the file"
 
     async def _commit(self, *changes: Change) -> list[Effect]:
         effects = await self._writer.commit(*changes)
@@ -316,43 +312,6 @@ def anonymous_name() -> str:
         name = secrets.token_hex(32)
         if not name[:12].isdecimal():
             return name
-
-
-def described(name: VolumeName, description: Description) -> Volume:
-    """The record of a directory that describes itself; its serial is given by the store."""
-    return Volume(
-        name=name,
-        serial=0,
-        created=description.created,
-        driver=description.driver,
-        options=description.options,
-        labels=description.labels,
-        state=State.DAMAGED if description.damage else State.OK,
-    )
-
-
-def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] | None]:
-    """The state and options of a volume by what its directory says now.
-
-    An opts.json that went away is damage, not a volume without options: a container would write to the disk below
-    instead of to the mount that was asked for.
-    """
-    try:
-        description = driver.describe(volume.name)
-    except NotFound:
-        return State.MISSING, volume.options
-    gone = mount_source(volume.options or {}) is not None and not description.options
-    if description.damage or gone:
-        return State.DAMAGED, volume.options
-    return State.OK, description.options or volume.options
-
-
-def _doubtful(volume: Volume) -> bool:
-    return volume.state is not State.OK or mount_source(volume.options or {}) is not None
-
-
-def _noted(volume: Volume) -> tuple[State, dict[str, str] | None]:
-    return volume.state, volume.options
 
 
 def _same_driver(volume: Volume, driver: str) -> Volume:

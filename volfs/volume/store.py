@@ -11,27 +11,26 @@ durable when it returns. A transaction never crosses a thread (py-lmdb forbids i
 out by the next commit after they were sent, sent again by the next daemon when this one died between.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import lmdb
 import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
+from volfs.volume import encoding
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Owed, Put
+from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
 from volfs.volume.volume import Reference, Volume
 
 MapFull = lmdb.MapFullError
-T = TypeVar("T")
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
 LOCK_FILE = 8192  # bytes; LMDB makes as many reader slots as fit
-LONGEST_KEY = 511  # LMDB's limit for a key, in bytes
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -45,60 +44,6 @@ _DAMAGE = (
 )
 _DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system")
 _FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
-
-
-class DamagedStore(VolfsError):
-    """The file cannot be read as a store; it can be rebuilt from the directories."""
-
-
-@dataclass(frozen=True)
-class Put:
-    """Writes a volume; a serial of 0 is replaced by the next one."""
-
-    volume: Volume
-
-
-@dataclass(frozen=True)
-class Delete:
-    """Takes a volume and its references out."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class AddReference:
-    """Adds a user to a volume; the same id twice is one user."""
-
-    name: str
-    reference: Reference
-
-
-@dataclass(frozen=True)
-class DropReference:
-    """Takes a user from a volume; an unknown one is no error."""
-
-    name: str
-    id: str
-
-
-Change = Put | Delete | AddReference | DropReference
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """An invalidation: the volume of this serial and name is not what it was."""
-
-    number: int
-    serial: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What became of a change: the volume as it is now (None: gone) and what is owed (None: nothing changed)."""
-
-    volume: Volume | None
-    owed: Owed | None
 
 
 class _Reading:
@@ -165,7 +110,7 @@ class Store:
         if text is None:
             with self._env.begin(write=True) as write:
                 write.put(_FORMAT, str(FORMAT).encode(), db=self._system)
-                write.put(_NEXT_SERIAL, _number(first_serial), db=self._system)
+                write.put(_NEXT_SERIAL, encoding.number(first_serial), db=self._system)
         elif not text.isdigit():
             raise DamagedStore(f"the catalogue {self.path} names no format version")
         elif int(text) > FORMAT:
@@ -195,13 +140,13 @@ class Store:
     def get(self, name: str) -> Volume | None:
         """The volume called `name`."""
         with self._read() as read:
-            value = read.get(_key(name), db=self._volumes)
-        return _volume(value) if value is not None else None
+            value = read.get(encoding.key(name), db=self._volumes)
+        return encoding.volume(value) if value is not None else None
 
     def by_serial(self, serial: int) -> Volume | None:
         """The volume with this number."""
         with self._read() as read:
-            value = read.get(_number(serial), db=self._serials)
+            value = read.get(encoding.number(serial), db=self._serials)
         return self.get(value[8:].decode(errors="surrogateescape")) if value is not None else None
 
     def count(self) -> int:
@@ -213,9 +158,9 @@ class Store:
         """Volumes in the order of their names, those behind `after`, at most `limit`."""
         with self._read() as read:
             cursor = read.cursor(self._volumes)
-            found = cursor.set_range(_key(after) + b"\0") if after else cursor.first()
+            found = cursor.set_range(encoding.key(after) + b"\0") if after else cursor.first()
             return (
-                [_volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit), strict=False)]
+                [encoding.volume(value) for value, _ in zip(cursor.iternext(keys=False), range(limit), strict=False)]
                 if found
                 else []
             )
@@ -224,7 +169,7 @@ class Store:
         """(serial, created, name) in the order of the serials, those greater than `after`: a stable order to list."""
         with self._read() as read:
             cursor = read.cursor(self._serials)
-            if not cursor.set_range(_number(after + 1)):
+            if not cursor.set_range(encoding.number(after + 1)):
                 return []
             return [
                 (
@@ -237,7 +182,7 @@ class Store:
 
     def references(self, name: str) -> list[Reference]:
         """The users of a volume, in the order of their ids."""
-        prefix = _key(name) + b"\0"
+        prefix = encoding.key(name) + b"\0"
         with self._read() as read:
             cursor = read.cursor(self._references)
             found = []
@@ -245,14 +190,14 @@ class Store:
                 for key, value in cursor:
                     if not key.startswith(prefix):
                         break
-                    found.append(_decode(value, tuple[str, Reference])[1])
+                    found.append(encoding.decode(value, tuple[str, Reference])[1])
             return found
 
     def all_references(self) -> Iterator[tuple[str, Reference]]:
         """Every (name of a volume, reference): for restore."""
         with self._read() as read:
             for _, value in read.cursor(self._references):
-                yield _decode(value, tuple[str, Reference])
+                yield encoding.decode(value, tuple[str, Reference])
 
     def entries(self) -> Iterator[Entry]:
         """Every volume in the order of the names, as restore wants it: decoded only where there is something to see.
@@ -262,7 +207,7 @@ class Store:
         with self._read() as read:
             for key, value in read.cursor(self._volumes):
                 if b"state" in value or b"options" in value or b"driver" in value:
-                    volume = _volume(value)
+                    volume = encoding.volume(value)
                     yield Entry(volume.name, volume.driver, volume.state, bool(volume.options))
                 else:
                     yield Entry(key.decode())
@@ -271,7 +216,7 @@ class Store:
         """The invalidations that a daemon before this one may not have sent."""
         with self._read() as read:
             rows = list(read.cursor(self._owed))
-        decoded = [(int.from_bytes(key), *_decode(value, tuple[int, str])) for key, value in rows]
+        decoded = [(int.from_bytes(key), *encoding.decode(value, tuple[int, str])) for key, value in rows]
         return [Owed(*row) for row in decoded]
 
     # Writes: for one thread at a time.
@@ -295,7 +240,7 @@ class Store:
                 if self._all_settled:
                     write.drop(self._owed, delete=False)
                 for number in settled:
-                    write.delete(_number(number), db=self._owed)
+                    write.delete(encoding.number(number), db=self._owed)
                 effects = [self._effect(write, change) for change in changes]
         except MapFull:
             raise
@@ -325,45 +270,49 @@ class Store:
                 return self._delete(write, name)
             case AddReference(name, reference):
                 write.put(
-                    _reference_key(name, reference.id), msgspec.msgpack.encode((name, reference)), db=self._references
+                    encoding.reference_key(name, reference.id),
+                    msgspec.msgpack.encode((name, reference)),
+                    db=self._references,
                 )
                 return self._touched(write, name)
             case DropReference(name, id):
-                gone = write.delete(_reference_key(name, id), db=self._references)
+                gone = write.delete(encoding.reference_key(name, id), db=self._references)
                 return self._touched(write, name) if gone else None
 
     def _put(self, write: lmdb.Transaction, volume: Volume) -> Volume:
         if volume.serial == 0:
             serial = int.from_bytes(write.get(_NEXT_SERIAL, b"\1", db=self._system))
-            write.put(_NEXT_SERIAL, _number(serial + 1), db=self._system)
+            write.put(_NEXT_SERIAL, encoding.number(serial + 1), db=self._system)
             volume = msgspec.structs.replace(volume, serial=serial)
-        key = _key(volume.name)
+        key = encoding.key(volume.name)
         write.put(key, msgspec.msgpack.encode(volume), db=self._volumes)
         write.put(
-            _number(volume.serial), volume.created.to_bytes(8, signed=True) + _text(volume.name), db=self._serials
+            encoding.number(volume.serial),
+            volume.created.to_bytes(8, signed=True) + encoding.text(volume.name),
+            db=self._serials,
         )
         return volume
 
     def _delete(self, write: lmdb.Transaction, name: str) -> Volume | None:
         volume = self._touched(write, name)
         if volume is not None:
-            write.delete(_key(name), db=self._volumes)
-            write.delete(_number(volume.serial), db=self._serials)
-        prefix = _key(name) + b"\0"
+            write.delete(encoding.key(name), db=self._volumes)
+            write.delete(encoding.number(volume.serial), db=self._serials)
+        prefix = encoding.key(name) + b"\0"
         with write.cursor(self._references) as cursor:
             while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):
                 cursor.delete()
         return volume
 
     def _touched(self, write: lmdb.Transaction, name: str) -> Volume | None:
-        value = write.get(_key(name), db=self._volumes)
-        return _volume(value) if value is not None else None
+        value = write.get(encoding.key(name), db=self._volumes)
+        return encoding.volume(value) if value is not None else None
 
     def _owe(self, write: lmdb.Transaction, volume: Volume) -> Owed:
         number = int.from_bytes(write.get(_NEXT_OWED, b"\0", db=self._system))
-        write.put(_NEXT_OWED, _number(number + 1), db=self._system)
+        write.put(_NEXT_OWED, encoding.number(number + 1), db=self._system)
         value = msgspec.msgpack.encode((volume.serial, volume.name))
-        write.put(_number(number), value, db=self._owed)
+        write.put(encoding.number(number), value, db=self._owed)
         return Owed(number, volume.serial, volume.name)
 
 
@@ -377,32 +326,3 @@ def _reserve(lock: Path) -> None:
             os.close(descriptor)
     except OSError as error:
         raise HostError(f"the catalogue {lock.parent} cannot be opened: {error.strerror}", error.errno) from error
-
-
-def _text(name: str) -> bytes:
-    return name.encode(errors="surrogateescape")
-
-
-def _number(number: int) -> bytes:
-    return number.to_bytes(8)
-
-
-def _key(name: str) -> bytes:
-    """A name as a key. Names of other drivers' volumes may be longer than a key: those are kept under a digest."""
-    key = _text(name)
-    return key if len(key) <= LONGEST_KEY // 2 else b"\xff" + hashlib.sha256(key).hexdigest().encode()
-
-
-def _reference_key(name: str, id: str) -> bytes:  # noqa: A002
-    return _key(name) + b"\0" + _key(id)
-
-
-def _volume(value: bytes | memoryview) -> Volume:
-    return _decode(value, Volume)
-
-
-def _decode(value: bytes | memoryview, kind: type[T]) -> T:
-    try:
-        return msgspec.msgpack.decode(value, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DamagedStore(f"a record of the catalogue cannot be read: {error}") from error

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import outcome
 import trio
 
-from volfs.volume.store import Change, Effect, MapFull, Store
+from volfs.volume.changes import Change, Effect
+from volfs.volume.store import MapFull, Store
 
 
 @dataclass

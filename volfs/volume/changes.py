@@ -1,0 +1,55 @@
+"""Changes to the store, and what became of them, as values. Pure."""
+
+from dataclasses import dataclass
+
+from volfs.volume.volume import Reference, Volume
+
+
+@dataclass(frozen=True)
+class Put:
+    """Writes a volume; a serial of 0 is replaced by the next one."""
+
+    volume: Volume
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Takes a volume and its references out."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class AddReference:
+    """Adds a user to a volume; the same id twice is one user."""
+
+    name: str
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class DropReference:
+    """Takes a user from a volume; an unknown one is no error."""
+
+    name: str
+    id: str
+
+
+Change = Put | Delete | AddReference | DropReference
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An invalidation: the volume of this serial and name is not what it was."""
+
+    number: int
+    serial: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What became of a change: the volume as it is now (None: gone) and what is owed (None: nothing changed)."""
+
+    volume: Volume | None
+    owed: Owed | None

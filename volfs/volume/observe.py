@@ -1,0 +1,54 @@
+"""What a volume's directory says of it, against what the store has noted."""
+
+from volfs.driver.local import Description, LocalDriver
+from volfs.driver.names import VolumeName
+from volfs.driver.options import mount_source
+from volfs.errors import NotFound
+from volfs.volume.volume import State, Volume
+
+
+def described(name: VolumeName, description: Description) -> Volume:
+    """The record of a directory that describes itself; its serial is given by the store."""
+    return Volume(
+        name=name,
+        serial=0,
+        created=description.created,
+        driver=description.driver,
+        options=description.options,
+        labels=description.labels,
+        state=State.DAMAGED if description.damage else State.OK,
+    )
+
+
+def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] | None]:
+    """The state and options of a volume by what its directory says now.
+
+    An opts.json that went away is damage, not a volume without options: a container would write to the disk below
+    instead of to the mount that was asked for.
+    """
+    try:
+        description = driver.describe(volume.name)
+    except NotFound:
+        return State.MISSING, volume.options
+    gone = mount_source(volume.options or {}) is not None and not description.options
+    if description.damage or gone:
+        return State.DAMAGED, volume.options
+    return State.OK, description.options or volume.options
+
+
+def doubtful(volume: Volume) -> bool:
+    """Whether a look at the directory may find the volume in another state than the one that is noted."""
+    return volume.state is not State.OK or mount_source(volume.options or {}) is not None
+
+
+def noted(volume: Volume) -> tuple[State, dict[str, str] | None]:
+    """What the store says, in the form of `observe`."""
+    return volume.state, volume.options
+
+
+def trouble(volume: Volume, mountpoint: str) -> str:
+    """Why a volume cannot be used, and what to do."""
+    directory = mountpoint.rpartition("/")[0]
+    if volume.state is State.MISSING:
+        return f"the volume is missing: put its directory {directory} back, or remove the volume"
+    return f"the volume is {volume.state.value}: its {directory}/opts.json cannot be read; mend the file"
