@@ -60,7 +60,8 @@ class Served:
     def spawn(self) -> "subprocess.Popen[bytes]":
         """The keeper's process, which may not get ready at all."""
         command = [sys.executable, "-m", "volfs", "serve", "--root", str(self.root), "--view", str(self.view)]
-        command += ["--run-dir", str(self.run_dir), "--plugin-socket", "none", *self._arguments]
+        command += ["--run-dir", str(self.run_dir), *self._arguments]
+        command += [] if "--plugin-socket" in self._arguments else ["--plugin-socket", "none"]
         with self._log.open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": str(PROJECT), **self._environment}
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

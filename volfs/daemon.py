@@ -69,6 +69,7 @@ class Daemon:
         self._store = store
         self._plan = plan
         self._ending = trio.Event()
+        self._replaced = False
         self._writer = Writer(store)
         self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id())
@@ -97,6 +98,8 @@ class Daemon:
             nursery.start_soon(self._verify)
             await self._ending.wait()
             with trio.move_on_after(GRACE):
+                if not self._replaced:
+                    await self._leave()
                 await http.wait()
             nursery.cancel_scope.cancel()
         self._passthrough.close()
@@ -180,8 +183,7 @@ class Daemon:
     async def _hear_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
             async for number in signals:
-                if number == signal.SIGTERM:
-                    await self._leave()
+                self._replaced = number == signal.SIGHUP
                 self._ending.set()
 
     async def _hear_keeper(self) -> None:
@@ -190,15 +192,14 @@ class Daemon:
         if not self._ending.is_set():
             log.error("the keeper is gone, the view is detached")
             await trio.to_thread.run_sync(detach_view, self._settings.view)
-            await self._leave()
             self._ending.set()
 
     async def _leave(self) -> None:
-        with trio.move_on_after(GRACE):
-            try:
-                await self._service.leave_view()
-            except VolfsError as error:  # the next restore sees to what is left
-                log.warning("the view's volumes are left mounted", extra={"why": str(error)})
+        """Not where a signal is heard: the keeper detaches the view meanwhile, which ends the daemon as well."""
+        try:
+            await self._service.leave_view()
+        except VolfsError as error:  # the next restore sees to what is left
+            log.warning("the view's volumes are left mounted", extra={"why": str(error)})
 
 
 def main(arguments: list[str]) -> int:

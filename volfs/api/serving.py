@@ -36,7 +36,7 @@ def _config(listener: int, grace: float) -> Config:
     config = Config()
     config.bind = [f"fd://{listener}"]
     config.graceful_timeout = grace
-    config.keep_alive_timeout = 60.0
+    config.keep_alive_timeout = 5.0  # seconds; a client that closed an idle connection is noticed only then
     config.include_server_header = False
     config.h11_max_incomplete_size = 64 << 10
     config.errorlog = logging.getLogger("volfs.http")

@@ -29,8 +29,10 @@ def marked(catalogue: Path) -> Iterator[None]:
         raise DamagedStore(f"reading the catalogue {catalogue} ended the last daemon")
     with suppress(OSError):  # a full disk: then a damage of this kind stays unknown
         mark.touch(0o600)
-    yield
-    mark.unlink(missing_ok=True)
+    try:
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def _is_damaged(catalogue: Path) -> bool:
