@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import AF_UNIX, socket
+from typing import Any
 
 import pytest
 
@@ -42,12 +43,24 @@ class UnixConnection(HTTPConnection):
 
 
 class Served:
-    """A running `volfs serve`. `arguments` are added to the command; everything it says is in `log`."""
+    """A running `volfs serve`. `arguments` are added to the command; everything it says is in `log`.
 
-    def __init__(self, directory: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    `user` runs it as somebody else, with a `python` and a `project` that this user can reach.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        user: int | None = None,
+        python: Path | str = sys.executable,
+        project: Path = PROJECT,
+    ) -> None:
         self.root, self.view, self.run_dir = directory / "root", directory / "view", directory / "run"
         self.socket, self._log = self.run_dir / "volfs.sock", directory / "log"
         self._arguments, self._environment = arguments, environment or {}
+        self._user, self._python, self._project = user, str(python), str(project)
         self.start()
 
     def start(self) -> None:
@@ -59,12 +72,15 @@ class Served:
 
     def spawn(self) -> "subprocess.Popen[bytes]":
         """The keeper's process, which may not get ready at all."""
-        command = [sys.executable, "-m", "volfs", "serve", "--root", str(self.root), "--view", str(self.view)]
+        command = [self._python, "-m", "volfs", "serve", "--root", str(self.root), "--view", str(self.view)]
         command += ["--run-dir", str(self.run_dir), *self._arguments]
         command += [] if "--plugin-socket" in self._arguments else ["--plugin-socket", "none"]
         with self._log.open("ab") as log:
-            environment = {**os.environ, "PYTHONPATH": str(PROJECT), **self._environment}
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            environment = {**os.environ, "PYTHONPATH": self._project, **self._environment}
+            who = {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
+            return subprocess.Popen(
+                command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **who
+            )
 
     def log(self) -> str:
         """What the keeper and its daemons have said so far."""
@@ -132,12 +148,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts daemons; after the test none is left, no mount is left, and none has logged a traceback."""
     started: list[Served] = []
 
-    def start(*arguments: str, directory: Path | None = None, environment: dict[str, str] | None = None) -> Served:
+    def start(*arguments: str, directory: Path | None = None, **options: Any) -> Served:
         place = directory or tmp_path / f"served{len(started)}"
         place.mkdir(exist_ok=True)
         served = Served.__new__(Served)
         started.append(served)
-        served.__init__(place, *arguments, environment=environment)
+        served.__init__(place, *arguments, **options)
         return served
 
     yield start

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from volfs.api.messages import (
@@ -109,6 +109,7 @@ ANY = st.binary() | st.dictionaries(FIELDS, st.text() | TEXTS | st.none() | st.b
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(ANY)
 def test_any_bytes_are_a_request_or_an_error_that_a_face_can_tell(body):
     try:

@@ -1,0 +1,162 @@
+"""A real dockerd beside a real volfs: containers write into volumes of the view while its daemon is killed."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from volfs.mount import syscalls
+from volfs.mount.mountinfo import under
+from volfs.mount.syscalls import detach, read_mountinfo
+
+pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
+IMAGE = "volfs-test-busybox"
+WRITE_FOR_TEN_SECONDS = """
+i=0; end=$(($(date +%s) + 10))
+while [ $(date +%s) -lt $end ]; do echo $i >> /data/log || exit 1; i=$((i + 1)); done
+echo $i > /data/count
+"""
+
+
+class Docker:
+    """A dockerd of its own with Docker's client; calling it runs a command and returns what it says."""
+
+    def __init__(self, place):
+        self.place, self.host = place, f"unix://{place}/docker.sock"
+        command = ["dockerd", "--data-root", place / "data", "--exec-root", place / "exec", "-H", self.host]
+        command += ["--pidfile", place / "pid", "--iptables=false", "--bridge=none", "--config-file", place / "none"]
+        (place / "none").write_text("{}")
+        self._log = open(place / "log", "wb")  # noqa: SIM115 (closed in `stop`)
+        self.process = subprocess.Popen([str(word) for word in command], stdout=self._log, stderr=self._log)
+
+    def __call__(self, *words, host=None, check=True):
+        command = ["docker", "-H", host or self.host, *map(str, words)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0 or not check, result.stderr
+        return result.stdout.strip()
+
+    def wait(self):
+        deadline = time.monotonic() + 120
+        while subprocess.run(["docker", "-H", self.host, "version"], capture_output=True).returncode:
+            assert self.process.poll() is None, (self.place / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def make_image(self):
+        tree = self.place / "image"
+        (tree / "bin").mkdir(parents=True)
+        shutil.copy(shutil.which("busybox"), tree / "bin" / "busybox")
+        for applet in ("sh", "date", "cat", "ls", "sleep", "head", "mount"):
+            (tree / "bin" / applet).symlink_to("busybox")
+        subprocess.run(["tar", "-C", tree, "-cf", self.place / "image.tar", "."], check=True)
+        self("import", self.place / "image.tar", IMAGE)
+
+    def run(self, *words):
+        return self("run", "--network", "none", *words)
+
+    def stop(self):
+        if self.process.poll() is None:
+            names = self("ps", "-aq", check=False).split()
+            if names:
+                self("rm", "-f", *names, check=False)
+            self.process.terminate()
+            self.process.wait(60)
+        self._log.close()
+        for mount in reversed(list(under(read_mountinfo(), str(self.place)))):
+            detach(mount.mountpoint)
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def docker():
+    docker = Docker(Path(tempfile.mkdtemp(prefix="volfs-docker-")))
+    try:
+        docker.wait()
+        docker.make_image()
+        yield docker
+    finally:
+        docker.stop()
+
+
+def data(served, name="x"):
+    return served.root / "volumes" / name / "_data"
+
+
+def test_a_container_that_writes_for_ten_seconds_loses_nothing_to_three_kills(served, docker):
+    served.create("x")
+    docker.run(
+        "-d", "--name", "writer", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/sh", "-c", WRITE_FOR_TEN_SECONDS
+    )
+    for killed in range(1, 4):
+        time.sleep(2.5)
+        served.kill_daemon()
+        served.ready(killed + 1)
+    assert docker("wait", "writer") == "0", docker("logs", "writer")
+    written = (data(served) / "log").read_text().split()
+    count = int((data(served) / "count").read_text())
+    assert written == [str(number) for number in range(count)]
+    assert count > 100
+    assert (served.view / "x" / "_data" / "log").read_text().split() == written
+
+
+def test_a_volume_that_nobody_has_touched_is_bound_for_the_container(served, docker):
+    served.create("x")
+    table = docker.run("--rm", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
+    [line] = [line for line in table.splitlines() if line.split()[4] == "/data"]
+    assert line.split()[3].endswith("/x/_data"), "not the real directory"
+    assert " fuse" not in line
+
+
+def test_a_container_keeps_its_volume_when_volfs_is_stopped(served, docker):
+    served.create("x")
+    docker.run("-d", "--name", "keeper", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/sleep", "600")
+    assert served.stop() == 0
+    assert served.mounts() == []
+    docker("exec", "keeper", "/bin/sh", "-c", "echo still > /data/file")
+    assert (data(served) / "file").read_text() == "still\n"
+    served.start()
+    assert docker("exec", "keeper", "/bin/cat", "/data/file") == "still"
+    docker("rm", "-f", "keeper")
+
+
+def test_a_volume_with_options_is_mounted_in_the_container(served, docker):
+    served.create("x", DriverOpts={"type": "tmpfs", "device": "tmpfs", "o": "size=1m"})
+    table = docker.run("--rm", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
+    [line] = [line for line in table.splitlines() if line.split()[4] == "/data"]
+    assert " - tmpfs " in line
+    assert "size=1024k" in line
+
+
+def test_a_container_that_is_given_the_whole_view_sees_every_volume(served, docker):
+    served.create("x", Labels={"a": "1"})
+    served.create("y")
+    script = "ls /view; cat /view/x/meta; echo; echo new > /view/y/_data/file; cat /view/y/_data/file"
+    docker.run("-d", "--name", "whole", "-v", f"{served.view}:/view", IMAGE, "/bin/sleep", "600")
+    for killed in range(2):
+        said = docker("exec", "whole", "/bin/sh", "-c", script)
+        assert said.splitlines()[:2] == ["x", "y"]
+        assert '"a": "1"' in said
+        assert said.endswith("new")
+        assert (data(served, "y") / "file").read_text() == "new\n"
+        served.kill_daemon()
+        served.ready(killed + 2)
+    docker("rm", "-f", "whole")
+
+
+def test_dockers_own_client_drives_the_engine_api(served, docker):
+    host = f"unix://{served.socket}"
+    assert docker("volume", "create", "--label", "a=1", "db", host=host) == "db"
+    assert docker("volume", "ls", "-q", "--filter", "label=a", host=host) == "db"
+    assert json.loads(docker("volume", "inspect", "db", host=host))[0]["Mountpoint"] == str(data(served, "db"))
+    assert sorted(os.listdir(served.view)) == ["db"]
+    refused = subprocess.run(["docker", "-H", host, "volume", "rm", "other"], capture_output=True, text=True)
+    assert (refused.returncode, "no such volume" in refused.stderr) == (1, True)
+    docker("volume", "create", host=host)
+    assert docker("volume", "prune", "-f", host=host).startswith("Deleted Volumes:")
+    assert docker("volume", "rm", "db", host=host) == "db"
+    assert os.listdir(served.view) == []
