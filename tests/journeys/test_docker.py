@@ -83,14 +83,14 @@ def docker():
         docker.stop()
 
 
-def data(served, name="x"):
+def data(served, name="xx"):
     return served.root / "volumes" / name / "_data"
 
 
 def test_a_container_that_writes_for_ten_seconds_loses_nothing_to_three_kills(served, docker):
-    served.create("x")
+    served.create("xx")
     docker.run(
-        "-d", "--name", "writer", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/sh", "-c", WRITE_FOR_TEN_SECONDS
+        "-d", "--name", "writer", "-v", f"{served.view}/xx/_data:/data", IMAGE, "/bin/sh", "-c", WRITE_FOR_TEN_SECONDS
     )
     for killed in range(1, 4):
         time.sleep(2.5)
@@ -101,20 +101,20 @@ def test_a_container_that_writes_for_ten_seconds_loses_nothing_to_three_kills(se
     count = int((data(served) / "count").read_text())
     assert written == [str(number) for number in range(count)]
     assert count > 100
-    assert (served.view / "x" / "_data" / "log").read_text().split() == written
+    assert (served.view / "xx" / "_data" / "log").read_text().split() == written
 
 
 def test_a_volume_that_nobody_has_touched_is_bound_for_the_container(served, docker):
-    served.create("x")
-    table = docker.run("--rm", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
+    served.create("xx")
+    table = docker.run("--rm", "-v", f"{served.view}/xx/_data:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
     [line] = [line for line in table.splitlines() if line.split()[4] == "/data"]
-    assert line.split()[3].endswith("/x/_data"), "not the real directory"
+    assert line.split()[3].endswith("/xx/_data"), "not the real directory"
     assert " fuse" not in line
 
 
 def test_a_container_keeps_its_volume_when_volfs_is_stopped(served, docker):
-    served.create("x")
-    docker.run("-d", "--name", "keeper", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/sleep", "600")
+    served.create("xx")
+    docker.run("-d", "--name", "keeper", "-v", f"{served.view}/xx/_data:/data", IMAGE, "/bin/sleep", "600")
     assert served.stop() == 0
     assert served.mounts() == []
     docker("exec", "keeper", "/bin/sh", "-c", "echo still > /data/file")
@@ -125,24 +125,24 @@ def test_a_container_keeps_its_volume_when_volfs_is_stopped(served, docker):
 
 
 def test_a_volume_with_options_is_mounted_in_the_container(served, docker):
-    served.create("x", DriverOpts={"type": "tmpfs", "device": "tmpfs", "o": "size=1m"})
-    table = docker.run("--rm", "-v", f"{served.view}/x/_data:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
+    served.create("xx", DriverOpts={"type": "tmpfs", "device": "tmpfs", "o": "size=1m"})
+    table = docker.run("--rm", "-v", f"{served.view}/xx/_data:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
     [line] = [line for line in table.splitlines() if line.split()[4] == "/data"]
     assert " - tmpfs " in line
     assert "size=1024k" in line
 
 
 def test_a_container_that_is_given_the_whole_view_sees_every_volume(served, docker):
-    served.create("x", Labels={"a": "1"})
-    served.create("y")
-    script = "ls /view; cat /view/x/meta; echo; echo new > /view/y/_data/file; cat /view/y/_data/file"
+    served.create("xx", Labels={"a": "1"})
+    served.create("yy")
+    script = "ls /view; cat /view/xx/meta; echo; echo new > /view/yy/_data/file; cat /view/yy/_data/file"
     docker.run("-d", "--name", "whole", "-v", f"{served.view}:/view", IMAGE, "/bin/sleep", "600")
     for killed in range(2):
         said = docker("exec", "whole", "/bin/sh", "-c", script)
-        assert said.splitlines()[:2] == ["x", "y"]
+        assert said.splitlines()[:2] == ["xx", "yy"]
         assert '"a": "1"' in said
         assert said.endswith("new")
-        assert (data(served, "y") / "file").read_text() == "new\n"
+        assert (data(served, "yy") / "file").read_text() == "new\n"
         served.kill_daemon()
         served.ready(killed + 2)
     docker("rm", "-f", "whole")

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ def populated(tmp_path):
     place.mkdir()
     subprocess.run([sys.executable, PROJECT / "scripts" / "populate", place / "root", str(COUNT)], check=True)
     yield place
-    shutil.rmtree(place / "root")
+    subprocess.run(["rm", "-rf", place / "root"], check=True)  # three times as fast as shutil.rmtree
 
 
 def _seconds(*command):
@@ -55,7 +54,7 @@ def test_a_hundred_thousand_volumes_cost_no_more_than_looking_at_them(populated,
     resident = _resident(served.daemon)
     with capsys.disabled():
         print(
-            f"\n{COUNT} volumes: ready in {seconds:.2f} s, after a kill in {restarted:.2f} s, resident {resident:.0f} MB"
+            f"\n{COUNT} volumes: ready in {seconds:.2f} s, after a kill {restarted:.2f} s, resident {resident:.0f} MB"
             f"\nls -l: view {listing:.2f} s, again {again:.2f} s, real directory {scan:.2f} s, again {bare:.2f} s"
             f"\nls over a kill of the daemon: {waited:.2f} s"
         )

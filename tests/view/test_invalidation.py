@@ -5,7 +5,7 @@ from volfs.view.invalidation import ForgetEntry, ForgetInode, notices
 from volfs.volume.changes import Owed
 from volfs.volume.volume import State, Volume
 
-OWED = Owed("db", 7)
+OWED = Owed(1, 7, "db")
 
 
 def volume(**fields):
