@@ -6,7 +6,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -216,14 +215,3 @@ def test_nothing_heavy_is_imported(api, words):
     assert "click" in modules
     heavy = {"rich", "msgspec", "trio", "httpx", "lmdb", "pyfuse3", "hypercorn", "starlette", "re2", "volfs.keeper"}
     assert not heavy & modules
-
-
-def test_ls_is_started_and_done_in_a_fraction_of_a_second(api, volfs):
-    api.answers["GET", "/volumes"] = 200, {"Volumes": [one("x1")]}
-    times = []
-    for _ in range(5):
-        before = time.monotonic()
-        assert volfs("ls").returncode == 0
-        times.append(time.monotonic() - before)
-    print(f"volfs ls: {min(times):.3f} s")
-
