@@ -97,6 +97,7 @@ class Daemon:
             self._report_ready(began)
             nursery.start_soon(self._verify)
             await self._ending.wait()
+            self._service.events.close()
             with trio.move_on_after(GRACE):
                 if not self._replaced:
                     await self._leave()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from volfs.api.about import version_of
 from volfs.api.messages import (
     API_VERSION,
     OLDEST_API_VERSION,
@@ -17,7 +18,6 @@ from volfs.api.messages import (
     split_version,
     status_of,
     truth,
-    version_of,
 )
 from volfs.errors import Conflict, HostError, InUse, Invalid, NotFound, Unavailable, VolfsError
 

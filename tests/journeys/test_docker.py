@@ -162,6 +162,23 @@ def test_dockers_own_client_drives_the_engine_api(served, docker):
     assert os.listdir(served.view) == []
 
 
+def test_dockers_own_client_follows_the_events(served, docker):
+    host = f"unix://{served.socket}"
+    began = str(int(time.time()) - 1)
+    command = ["docker", "-H", host, "events", "--since", began, "--filter", "event=create", "--format", "{{json .}}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        for name in ("aa", "bb"):
+            served.create(name)
+            event = json.loads(following.stdout.readline())
+            assert (event["Type"], event["Action"], event["Actor"]["ID"]) == ("volume", "create", name)
+            assert event["Actor"]["Attributes"] == {"driver": "local"}
+            served.request("DELETE", f"/volumes/{name}")
+        assert served.stop() == 0, "a listener does not hold the daemon up"
+        following.wait(20)
+    served.start()
+    assert "Server Version:" in docker("info", host=host)
+
+
 # The plugin
 
 

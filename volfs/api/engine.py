@@ -6,6 +6,7 @@ by the one table of `messages`. What is not expected is logged with its tracebac
 
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from volfs import __version__
-from volfs.api import messages
+from volfs.api import about, messages
+from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown
@@ -40,6 +42,8 @@ class EngineApi:
             ("GET", "/_ping"): self._ping,
             ("HEAD", "/_ping"): self._ping,
             ("GET", "/version"): self._version,
+            ("GET", "/info"): self._info,
+            ("GET", "/events"): self._events,
             ("GET", "/volumes"): self._list,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
@@ -97,7 +101,18 @@ class EngineApi:
 
     async def _version(self, request: Request, version: str) -> Response:  # noqa: ARG002
         host = os.uname()
-        return _json(messages.version_of(host.release, host.machine))
+        return _json(about.version_of(host.release, host.machine))
+
+    async def _info(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        kernel = os.uname()
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        host = about.Host(kernel.nodename, kernel.release, kernel.machine, os.cpu_count() or 1, memory)
+        return _json(about.info_of(host, self._service.root))
+
+    async def _events(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        asked = request.query_params
+        wanted = parse_wanted(asked.get("since", ""), asked.get("until", ""), asked.get("filters", ""))
+        return EventStream(self._service.events, wanted, time.time_ns())
 
     async def _list(self, request: Request, version: str) -> Response:  # noqa: ARG002
         filters = parse_filters(request.query_params.get("filters", ""), LISTING)

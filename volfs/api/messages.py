@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from volfs import __version__
 from volfs.errors import Conflict, InUse, Invalid, NotFound, Unavailable, VolfsError
 
 API_VERSION = "1.44"
@@ -170,19 +169,3 @@ def _go(value: object) -> str:
 def listed(objects: Sequence[dict[str, Any]], warnings: Sequence[str]) -> dict[str, Any]:
     """The answer of `GET /volumes`."""
     return {"Volumes": objects, "Warnings": list(warnings) or None}
-
-
-def version_of(kernel: str, machine: str) -> dict[str, Any]:
-    """The answer of `GET /version`; `kernel` and `machine` as uname(2) has them."""
-    details = {"ApiVersion": API_VERSION, "MinAPIVersion": OLDEST_API_VERSION, "Os": "linux", "KernelVersion": kernel}
-    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
-    return {
-        "Platform": {"Name": "volfs"},
-        "Components": [{"Name": "Engine", "Version": __version__, "Details": {**details, "Arch": arch}}],
-        "Version": __version__,
-        "GitCommit": "",
-        "GoVersion": "",
-        "BuildTime": "",
-        "Arch": arch,
-        **details,
-    }

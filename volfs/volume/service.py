@@ -21,6 +21,7 @@ from volfs.driver.names import VolumeName, parse_volume_name
 from volfs.driver.options import check, mount_source
 from volfs.errors import Conflict, HostError, InUse, NotFound, Unavailable, VolfsError
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Owed, Put
+from volfs.volume.events import Events
 from volfs.volume.filters import ANONYMOUS, Filters, dangling
 from volfs.volume.observe import described, doubtful, noted, observe, trouble
 from volfs.volume.store import Store
@@ -52,6 +53,7 @@ class VolumeService:
 
     def __init__(self, store: Store, writer: Writer, driver: LocalDriver, trash: Trash, boot: str) -> None:
         self.store = store
+        self.events = Events()
         self.on_change: Callable[[Owed], Awaitable[None]] = _nobody_looks
         self.on_release: Callable[[Volume], None] = lambda _: None
         self._writer = writer
@@ -81,6 +83,11 @@ class VolumeService:
     def mountpoint(self, volume: Volume) -> str:
         """Where a container can use the volume: `ROOT/volumes/NAME/_data`."""
         return self._driver.mountpoint(volume.name)
+
+    @property
+    def root(self) -> str:
+        """The directory that all of it is in."""
+        return str(self._driver.volumes.parent)
 
     def changed(self) -> int:
         """When a volume was last created or removed, in seconds since the epoch."""
@@ -142,6 +149,7 @@ class VolumeService:
             wanted = await self._run(self._driver.describe, name)
         [effect] = await self._commit(Put(described(name, wanted)))
         assert effect.volume is not None
+        self.events.tell("create", name, driver=driver)
         return effect.volume
 
     async def remove(self, name: str, *, force: bool = False) -> None:
@@ -169,6 +177,7 @@ class VolumeService:
         except NotFound:
             work = ""  # the directory is gone already, and now the entry goes too
         await self._commit(Delete(volume.name))
+        self.events.tell("destroy", volume.name, driver=volume.driver)
         if work:
             self._trash.put(work)
 
@@ -202,6 +211,7 @@ class VolumeService:
                     continue  # somebody took it into use meanwhile, or it cannot be removed: it stays
                 names.append(volume.name)
                 reclaimed += size
+            self.events.tell("prune", "", reclaimed=str(reclaimed))
             return Pruned(names, reclaimed)
 
     def _dangling(self, volume: Volume) -> bool:
@@ -235,6 +245,7 @@ class VolumeService:
             if all(one.id != user for one in self.store.references(name)):
                 reference = Reference(user, kind, self._boot, int(time.time()))
                 await self._commit(AddReference(name, reference))
+                self._tell_use("mount", volume, user)
             return mountpoint
 
     async def unmount(self, name: str, user: str, displace: Callable[[], bool] | None = None) -> bool:
@@ -246,8 +257,10 @@ class VolumeService:
         async with self._lock(name):
             if displace is not None and not await self._run(displace):
                 return False
-            await self._commit(DropReference(name, user))
             volume = self.store.get(name)
+            if volume is not None and any(one.id == user for one in self.store.references(name)):
+                self._tell_use("unmount", volume, user)
+            await self._commit(DropReference(name, user))
             if volume is not None and mount_source(volume.options or {}) and not self.store.references(name):
                 with _named("unmount", name):
                     await self._run(self._driver.unmount, volume.name)
@@ -274,6 +287,10 @@ class VolumeService:
             return await self._verified(volume)
 
     # The parts
+
+    def _tell_use(self, action: str, volume: Volume, user: str) -> None:
+        if user != VIEW_REFERENCE:  # looking at a volume is no event
+            self.events.tell(action, volume.name, driver=volume.driver, container=user)
 
     async def _verified(self, volume: Volume) -> Volume:
         """To be called with the volume's lock held."""
