@@ -280,7 +280,7 @@ def test_prune_takes_anonymous_volumes_and_all_when_asked(served):
     served.create("named")
     (served.root / "volumes" / unnamed / "_data" / "file").write_bytes(b"x" * 100)
     assert served.request("POST", "/volumes/prune") == (200, {"VolumesDeleted": [unnamed], "SpaceReclaimed": 100})
-    assert served.request("POST", "/volumes/prune") == (200, {"VolumesDeleted": None, "SpaceReclaimed": 0})
+    assert served.request("POST", "/volumes/prune") == (200, {"VolumesDeleted": [], "SpaceReclaimed": 0})
     path = '/volumes/prune?filters={"all":["true"]}'
     assert served.request("POST", path) == (200, {"VolumesDeleted": ["named"], "SpaceReclaimed": 0})
 
@@ -288,7 +288,7 @@ def test_prune_takes_anonymous_volumes_and_all_when_asked(served):
 def test_prune_of_an_old_client_takes_every_unused_volume(served):
     served.create("named", Labels={"keep": ""})
     path = '/v1.41/volumes/prune?filters={"label!":["keep"]}'
-    assert served.request("POST", path)[1]["VolumesDeleted"] is None
+    assert served.request("POST", path)[1]["VolumesDeleted"] == []
     assert served.request("POST", "/v1.41/volumes/prune")[1]["VolumesDeleted"] == ["named"]
 
 

@@ -53,7 +53,8 @@ def test_times_are_seconds_with_nanoseconds():
         ('{"scope":["local"]}', True),
         ('{"container":["c0ffee"]}', False),
         ('{"volume":[]}', True),
-        ('{"volume":{"x":false}}', True),
+        ('{"volume":{"x":false}}', False),
+        ("null", True),
     ],
 )
 def test_a_filter_matches_as_dockers_do(filters, matches):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.journeys.docker_daemon import Docker
+
 ORDINARY = 65534  # a user without rights, known to every Linux
 
 
@@ -107,3 +109,15 @@ def client() -> Iterator[Callable[..., Client]]:
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def docker() -> Iterator[Docker]:
+    """A running dockerd with an image to make containers of."""
+    docker = Docker(Path(tempfile.mkdtemp(prefix="volfs-docker-")))
+    try:
+        docker.wait()
+        docker.make_image()
+        yield docker
+    finally:
+        docker.stop()

@@ -465,6 +465,12 @@ async def test_a_prune_of_all_keeps_what_is_used_labelled_or_cannot_be_removed(s
     assert (await service.prune(ALL)).names == []
 
 
+async def test_a_prune_keeps_volumes_with_options_whose_data_is_elsewhere(service):
+    await service.create("share", options={"type": "nfs", "device": ":/x", "o": "addr=127.0.0.1"})
+    await service.create("plain", options={})
+    assert (await service.prune(ALL)).names == ["plain"]
+
+
 async def test_a_second_prune_at_the_same_time_is_refused(service, monkeypatch):
     await service.create("db")
     begun, go_on = trio.Event(), trio.Event()

@@ -138,8 +138,10 @@ class EngineApi:
         return _json(self._shown(volume), 201)
 
     async def _remove(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        force = messages.truth(request.query_params.get("force", ""))
-        await self._service.remove(request.path_params["name"], force=force)
+        name = request.path_params["name"]
+        if not name:
+            raise NotFound("get: no such volume")
+        await self._service.remove(name, force=messages.truth(request.query_params.get("force", "")))
         return Response(status_code=204)
 
     async def _prune(self, request: Request, version: str) -> Response:
@@ -147,7 +149,7 @@ class EngineApi:
         if not messages.at_least(version, "1.42"):
             filters = replace(filters, all=True)  # before, a prune meant every unused volume
         pruned = await self._service.prune(filters)
-        return _json({"VolumesDeleted": pruned.names or None, "SpaceReclaimed": pruned.reclaimed})
+        return _json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.reclaimed})
 
     def _shown(self, volume: Volume) -> dict[str, Any]:
         return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))

@@ -52,10 +52,10 @@ def _filters(text: str) -> dict[str, list[str]]:
     if not text:
         return {}
     try:
-        found = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]])
+        found = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str]] | None) or {}
     except (msgspec.MsgspecError, RecursionError):
         raise Invalid("invalid filter") from None
-    return {key: [one for one in values if isinstance(values, list) or values[one]] for key, values in found.items()}
+    return {key: list(values) for key, values in found.items()}
 
 
 def _matches(key: str, values: Collection[str], event: Event) -> bool:

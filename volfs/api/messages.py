@@ -22,6 +22,13 @@ _STATUS: list[tuple[type[VolfsError], int]] = [
     (InUse, 409),
     (Unavailable, 503),
 ]
+_EXPECTED = [
+    ("Expecting value", "looking for beginning of value"),
+    ("Expecting property name", "looking for beginning of object key string"),
+    ("Expecting ':'", "after object key"),
+    ("Expecting ','", "after object key:value pair"),
+    ("Invalid control character", "in string literal"),
+]
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _FALSE = {"", "0", "no", "false", "none"}
 
@@ -98,6 +105,8 @@ def _object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         value, end = json.JSONDecoder(object_pairs_hook=_lowered).raw_decode(text := body.decode().lstrip())
+    except json.JSONDecodeError as error:
+        raise Invalid(f"invalid JSON: {_go_syntax(error)}") from error
     except (ValueError, RecursionError) as error:
         raise Invalid(f"invalid JSON: {error}") from error
     if text[end:].strip():
@@ -107,6 +116,15 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, _Pairs):
         raise Invalid(f"invalid JSON: json: cannot unmarshal {_go(value)} into Go value of type volume.CreateRequest")
     return {name.lower(): content for name, content in value.pairs}
+
+
+def _go_syntax(error: json.JSONDecodeError) -> str:
+    """What Go's decoder says where Python's found the error."""
+    character = error.doc[error.pos : error.pos + 1]
+    where = next((text for begin, text in _EXPECTED if error.msg.startswith(begin)), "")
+    if not character or error.msg.startswith("Unterminated"):
+        return "unexpected EOF"
+    return f"invalid character {character!r} {where}" if where else str(error)
 
 
 @dataclass

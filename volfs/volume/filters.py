@@ -83,7 +83,7 @@ def _decoded(text: str) -> dict[str, list[str]]:
     if not text:
         return {}
     try:
-        either = msgspec.json.decode(text, type=dict[str, list[str] | dict[str, bool]])
+        either = msgspec.json.decode(text, type=dict[str, list[str] | dict[str, bool]] | None) or {}
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:
         raise Invalid("error reading volume filters: invalid filter") from error
     return {key: list(values) for key, values in either.items()}

@@ -195,14 +195,19 @@ class VolumeService:
                 return
 
     async def prune(self, filters: Filters) -> Pruned:
-        """Removes the volumes without users: anonymous ones, all with `filters.all`. Raises Conflict for a second."""
+        """Removes the volumes without users: anonymous ones, all with `filters.all`. Raises Conflict for a second.
+
+        A volume with options is kept, as Docker keeps it: it is about a place elsewhere, and somebody configured it.
+        """
         if self._pruning.locked():
             raise Conflict("a prune operation is already running")
         async with self._pruning:
             names: list[str] = []
             reclaimed = 0
             for volume in await self.listed(filters):
-                if not (filters.all or ANONYMOUS in (volume.labels or {})) or not self._dangling(volume):
+                if volume.options or not (filters.all or ANONYMOUS in (volume.labels or {})):
+                    continue
+                if not self._dangling(volume):
                     continue
                 try:
                     size = await self._run(self._driver.size, volume.name)
