@@ -114,6 +114,17 @@ def test_dockers_own_client_follows_the_events(served, docker):
     assert "Server Version:" in docker("info", host=host)
 
 
+def test_dockers_own_client_shows_how_much_is_in_the_volumes(served, docker):
+    served.create("db")
+    served.create("elsewhere", DriverOpts={"type": "tmpfs", "device": "tmpfs"})
+    (data(served, "db") / "file").write_bytes(bytes(2_000_000))
+    os.link(data(served, "db") / "file", data(served, "db") / "again")
+    said = docker("system", "df", "-v", host=f"unix://{served.socket}")
+    [line] = [line.split() for line in said.splitlines() if line.startswith("db ")]
+    assert line == ["db", "0", "2MB"]
+    assert json.loads(docker("volume", "inspect", "db", host=f"unix://{served.socket}"))[0]["Name"] == "db"
+
+
 # The plugin
 
 

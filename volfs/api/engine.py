@@ -23,9 +23,9 @@ from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown
-from volfs.volume.filters import LISTING, PRUNING, parse_filters
+from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
 from volfs.volume.service import VolumeService
-from volfs.volume.volume import Volume
+from volfs.volume.volume import Kind, Volume
 
 SHOWN_AT_ONCE = 500  # volumes shown between two turns of the event loop: some milliseconds
 
@@ -44,6 +44,7 @@ class EngineApi:
             ("GET", "/version"): self._version,
             ("GET", "/info"): self._info,
             ("GET", "/events"): self._events,
+            ("GET", "/system/df"): self._usage,
             ("GET", "/volumes"): self._list,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
@@ -150,6 +151,18 @@ class EngineApi:
             filters = replace(filters, all=True)  # before, a prune meant every unused volume
         pruned = await self._service.prune(filters)
         return _json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.reclaimed})
+
+    async def _usage(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        kinds = messages.kinds_of_usage(request.query_params.getlist("type"))
+        objects = []
+        if "volume" in kinds:
+            await self._service.usage.measure()
+            for volume in await self._service.listed(Filters()):
+                figure = self._service.usage.last(volume)
+                size = figure.apparent if figure is not None else messages.NOT_MEASURED
+                users = [one for one in self._service.references(volume.name) if one.kind is not Kind.VIEW]
+                objects.append({**self._shown(volume), "UsageData": {"Size": size, "RefCount": len(users)}})
+        return _json(messages.usage_of(objects))
 
     def _shown(self, volume: Volume) -> dict[str, Any]:
         return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))

@@ -6,7 +6,7 @@ zero value. Source: Docker's behaviour, observed on Engine 28 and 20.10.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from volfs.errors import Conflict, InUse, Invalid, NotFound, Unavailable, VolfsE
 
 API_VERSION = "1.44"
 OLDEST_API_VERSION = "1.24"
+NOT_MEASURED = -1  # Docker's size of what it could not measure
 _VERSIONED = re.compile(r"/v([0-9.]+)(/.*)")
 _STATUS: list[tuple[type[VolfsError], int]] = [
     (NotFound, 404),
@@ -187,3 +188,17 @@ def _go(value: object) -> str:
 def listed(objects: Sequence[dict[str, Any]], warnings: Sequence[str]) -> dict[str, Any]:
     """The answer of `GET /volumes`."""
     return {"Volumes": objects, "Warnings": list(warnings) or None}
+
+
+def kinds_of_usage(asked: Sequence[str]) -> Collection[str]:
+    """What `GET /system/df` is about; without a `type`, everything. Raises Invalid for a kind that Docker has not."""
+    known = ("container", "image", "volume", "build-cache")
+    for kind in asked:
+        if kind not in known:
+            raise Invalid(f"unknown object type: {kind}")
+    return asked or known
+
+
+def usage_of(volumes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The answer of `GET /system/df`: of all that Docker counts there, volumes are what there is."""
+    return {"LayersSize": 0, "Images": [], "Containers": [], "Volumes": volumes, "BuildCache": [], "BuilderSize": 0}

@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 
 from volfs.driver.attach import attach
-from volfs.driver.measure import tree_size
+from volfs.driver.measure import Measure, measure_tree
 from volfs.driver.names import is_volume_name, parse_volume_name, quoted
 from volfs.driver.options import check, mount_source
 from volfs.driver.record import Description, read_record, write_record
@@ -197,10 +197,10 @@ class LocalDriver:
                         raise
                     raise InUse(f"volume {name} is in use: something on the host has its data open") from None
 
-    def size(self, name: str) -> int:
-        """The bytes in the data as Docker counts: sparse files full, hard links once; no other mount."""
+    def measure(self, name: str) -> Measure:
+        """What is in the data, hard links counted once; no other mount."""
         with _host_errors(f"volume {name} cannot be measured"), self._open(name) as directory:
-            return tree_size(directory, _DATA)
+            return measure_tree(directory, _DATA)
 
     @contextmanager
     def _open_volumes(self) -> Iterator[int]:

@@ -6,16 +6,34 @@ or goes away meanwhile is counted or not.
 
 import os
 import stat
+from dataclasses import dataclass
 
 from volfs.driver.sweep import DIRECTORY, Level, climb, identity
 from volfs.mount.syscalls import is_mount_root
 
+_BLOCK = 512  # bytes that st_blocks counts in; see stat(3type)
 
-def tree_size(parent: int, name: str) -> int:
-    """The sum of st_size of all that is no directory under `name`, a file with several links once; raises OSError."""
+
+@dataclass
+class Measure:
+    """All that is no directory: the sum of st_size, the bytes that are allocated, and how many there are."""
+
+    apparent: int = 0
+    allocated: int = 0
+    files: int = 0
+
+    def add(self, status: os.stat_result) -> None:
+        """Counts one more."""
+        self.apparent += status.st_size
+        self.allocated += status.st_blocks * _BLOCK
+        self.files += 1
+
+
+def measure_tree(parent: int, name: str) -> Measure:
+    """What is under `name`, a file with several links once; raises OSError."""
     levels = [Level("", identity(parent), [name])]
-    linked: dict[tuple[int, int], int] = {}
-    total = 0
+    linked: set[tuple[int, int]] = set()
+    total = Measure()
     here = os.dup(parent)
     try:
         while levels[0].pending or len(levels) > 1:
@@ -27,12 +45,11 @@ def tree_size(parent: int, name: str) -> int:
             if below is None:
                 continue
             here = _replaced(here, below)
-            size, directories = _measure(here, linked)
-            total += size
+            directories = _measure(here, linked, total)
             levels.append(Level("", identity(here), directories))
     finally:
         os.close(here)
-    return total + sum(linked.values())
+    return total
 
 
 def _open(name: str, parent: int) -> int | None:
@@ -52,9 +69,9 @@ def _replaced(old: int, new: int) -> int:
     return new
 
 
-def _measure(directory: int, linked: dict[tuple[int, int], int]) -> tuple[int, list[str]]:
-    """The bytes of the files right in `directory`, those with several links noted instead, and its directories."""
-    size, directories = 0, []
+def _measure(directory: int, linked: set[tuple[int, int]], total: Measure) -> list[str]:
+    """Counts the files right in `directory`, except links to what was counted; returns its directories."""
+    directories = []
     with os.scandir(directory) as entries:
         for entry in entries:
             try:
@@ -63,8 +80,11 @@ def _measure(directory: int, linked: dict[tuple[int, int], int]) -> tuple[int, l
                 continue
             if stat.S_ISDIR(status.st_mode):
                 directories.append(entry.name)
-            elif status.st_nlink > 1:
-                linked[status.st_dev, status.st_ino] = status.st_size
-            else:
-                size += status.st_size
-    return size, directories
+                continue
+            if status.st_nlink > 1:
+                who = status.st_dev, status.st_ino
+                if who in linked:
+                    continue
+                linked.add(who)
+            total.add(status)
+    return directories

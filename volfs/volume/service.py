@@ -26,6 +26,7 @@ from volfs.volume.filters import ANONYMOUS, Filters, dangling
 from volfs.volume.observe import described, doubtful, noted, observe, trouble
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
+from volfs.volume.usage import Usage
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume
 from volfs.volume.writer import Writer
 
@@ -54,6 +55,7 @@ class VolumeService:
     def __init__(self, store: Store, writer: Writer, driver: LocalDriver, trash: Trash, boot: str) -> None:
         self.store = store
         self.events = Events()
+        self.usage = Usage(store, driver)
         self.on_change: Callable[[Owed], Awaitable[None]] = _nobody_looks
         self.on_release: Callable[[Volume], None] = lambda _: None
         self._writer = writer
@@ -210,7 +212,7 @@ class VolumeService:
                 if not self._dangling(volume):
                     continue
                 try:
-                    size = await self._run(self._driver.size, volume.name)
+                    size = (await self._run(self._driver.measure, volume.name)).apparent
                     await self.remove(volume.name)
                 except VolfsError:
                     continue  # somebody took it into use meanwhile, or it cannot be removed: it stays
