@@ -204,9 +204,9 @@ class Daemon:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a daemon with what the keeper handed down; returns its exit code."""
+    """Runs a daemon with what the keeper handed down, or, handed nothing, restores only; returns its exit code."""
     began = time.monotonic()
-    settings, held = Settings.from_json(arguments[0]), Held(**json.loads(arguments[1]))
+    settings = Settings.from_json(arguments[0])
     logs.configure(settings.log_format)
     try:
         driver = LocalDriver(Path(settings.root))
@@ -215,6 +215,10 @@ def main(arguments: list[str]) -> int:
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         return GIVE_UP
+    if len(arguments) == 1:
+        store.close()
+        return 0
+    held = Held(**json.loads(arguments[1]))
     try:
         trio.run(Daemon(settings, held, driver, store, plan).run, began, strict_exception_groups=True)
     except Exception:

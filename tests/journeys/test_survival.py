@@ -180,6 +180,22 @@ def test_stopping_while_a_daemon_is_on_its_way_up_leaves_nothing(served):
     assert (served.view / "db" / "_data" / "file").read_text() == "kept"
 
 
+@pytest.mark.parametrize("word", [signal.SIGKILL, signal.SIGHUP])
+def test_stopping_just_when_a_daemon_ends_leaves_no_mount_of_a_volume(served, word):
+    served.create("db", DriverOpts={"type": "tmpfs", "device": "tmpfs"})
+    (served.view / "db" / "_data" / "file").write_text("x")
+    assert len(served.mounts()) == 3
+    os.kill(served.keeper.pid, signal.SIGSTOP)
+    if word == signal.SIGKILL:
+        os.kill(served.daemon, word)
+    else:
+        os.kill(served.keeper.pid, word)
+    served.keeper.terminate()
+    os.kill(served.keeper.pid, signal.SIGCONT)
+    assert served.keeper.wait(30) == 0
+    assert served.mounts() == []
+
+
 def test_a_killed_keeper_takes_its_daemon_along_and_the_next_start_works(served, eventually):
     served.create("db")
     data = served.view / "db" / "_data"

@@ -79,6 +79,8 @@ class Keeper:
         while True:
             code, ready = self._one_daemon(fresh)
             if self._stop:
+                if code or self._replace:
+                    self._tidy()
                 log.info("stopped")
                 return 0
             if code == GIVE_UP:
@@ -111,6 +113,13 @@ class Keeper:
         self._connection = mount_view(self._settings.root, self._settings.view)
         return True
 
+    def _tidy(self) -> None:
+        """Has restore unmount what the view used, where the last daemon was not there to do it when it was asked."""
+        detach_view(self._settings.view)
+        command = [sys.executable, "-P", "-m", "volfs.daemon", self._settings.to_json()]
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=STOP_DEADLINE, check=False)
+
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not self._stop and (left := deadline - time.monotonic()) > 0:
@@ -121,7 +130,7 @@ class Keeper:
     def _one_daemon(self, fresh: bool) -> tuple[int, bool]:
         """Starts a daemon and waits until it ends: its exit code, and whether it was ever ready."""
         if self._stop:
-            return 0, False
+            return -signal.SIGTERM, False
         control, theirs = socket.socketpair()
         replay, init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with control, replay:
