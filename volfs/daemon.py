@@ -3,8 +3,9 @@
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
-      settle            owed invalidations, checks  http            the Engine API and the plugin protocol
-      lifeline          ends with the keeper        signals         SIGTERM: stop. SIGHUP: make room for the next
+      Usage.run         measures when asked         http            the Engine API and the plugin protocol
+      settle            owed invalidations, checks  signals         SIGTERM: stop. SIGHUP: make room for the next
+      lifeline          ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
 true after a crash is seen to by restore, never on the way out.
@@ -17,6 +18,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,7 @@ from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
 from volfs.view import serving
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
-from volfs.view.invalidation import Invalidator, notices
+from volfs.view.invalidation import Invalidator, notices, notices_of_figures
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
@@ -80,6 +82,7 @@ class Daemon:
         self._invalidator = Invalidator()
         self._service.on_change = self._changed
         self._service.on_release = self._let_go
+        self._service.usage.on_figures = self._figures_changed
 
     async def run(self, began: float) -> None:
         """Serves until it is asked to end, or the view is gone. `began`: when the process did, monotonic."""
@@ -88,6 +91,7 @@ class Daemon:
             nursery.start_soon(self._writer.run)
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
+            nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
             nursery.start_soon(self._serve_view)
@@ -98,6 +102,7 @@ class Daemon:
             nursery.start_soon(self._verify)
             await self._ending.wait()
             self._service.events.close()
+            self._service.usage.close()
             with trio.move_on_after(GRACE):
                 if not self._replaced:
                     await self._leave()
@@ -123,6 +128,9 @@ class Daemon:
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         await self._invalidator.send(notices(owed, current))
+
+    async def _figures_changed(self, owed: Sequence[Owed]) -> None:
+        await self._invalidator.send(notices_of_figures(owed))
 
     def _let_go(self, volume: Volume) -> None:
         """The volume is about to be unmounted: descriptors of its data that are cached would keep it busy."""

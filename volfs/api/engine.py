@@ -21,11 +21,12 @@ from volfs import __version__
 from volfs.api import about, messages
 from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
+from volfs.api.usage import UsageStream, measured
 from volfs.errors import NotFound, VolfsError
-from volfs.volume.describe import shown
+from volfs.volume.describe import shown, usage_data
 from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
 from volfs.volume.service import VolumeService
-from volfs.volume.volume import Kind, Volume
+from volfs.volume.volume import Volume
 
 SHOWN_AT_ONCE = 500  # volumes shown between two turns of the event loop: some milliseconds
 
@@ -45,6 +46,7 @@ class EngineApi:
             ("GET", "/info"): self._info,
             ("GET", "/events"): self._events,
             ("GET", "/system/df"): self._usage,
+            ("GET", "/volfs/usage"): self._usage_as_it_comes,
             ("GET", "/volumes"): self._list,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
@@ -156,13 +158,18 @@ class EngineApi:
         kinds = messages.kinds_of_usage(request.query_params.getlist("type"))
         objects = []
         if "volume" in kinds:
-            await self._service.usage.measure()
+            figures = await measured(self._service.usage)
             for volume in await self._service.listed(Filters()):
-                figure = self._service.usage.last(volume)
-                size = figure.apparent if figure is not None else messages.NOT_MEASURED
-                users = [one for one in self._service.references(volume.name) if one.kind is not Kind.VIEW]
-                objects.append({**self._shown(volume), "UsageData": {"Size": size, "RefCount": len(users)}})
+                figure = figures.get(volume.serial) or self._service.usage.last(volume)
+                users = self._service.references(volume.name)
+                objects.append({**self._shown(volume), "UsageData": usage_data(figure, users)})
+                if len(objects) % SHOWN_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
         return _json(messages.usage_of(objects))
+
+    async def _usage_as_it_comes(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        asked = request.query_params
+        return UsageStream(self._service, asked.getlist("name"), cached=messages.truth(asked.get("cached", "")))
 
     def _shown(self, volume: Volume) -> dict[str, Any]:
         return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))

@@ -14,7 +14,6 @@ from volfs.errors import Conflict, InUse, Invalid, NotFound, Unavailable, VolfsE
 
 API_VERSION = "1.44"
 OLDEST_API_VERSION = "1.24"
-NOT_MEASURED = -1  # Docker's size of what it could not measure
 _VERSIONED = re.compile(r"/v([0-9.]+)(/.*)")
 _STATUS: list[tuple[type[VolfsError], int]] = [
     (NotFound, 404),

@@ -9,6 +9,7 @@ import http.client
 import json
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from volfs.errors import VolfsError
@@ -52,31 +53,55 @@ class Client:
                 break
             except ConnectionError as error:
                 if not left:
-                    raise NoDaemon(f"the daemon on {self.socket_path} ended before it answered; ask again") from error
+                    raise self.ended() from error
                 time.sleep(_PAUSE)
         value = self._decoded(answer)
         if status >= 400:
             raise ApiError(status, self._message(status, value))
         return value
 
+    def lines(self, path: str, query: Sequence[tuple[str, str]]) -> Iterator[object]:
+        """An answer of one JSON value a line, each as it comes; raises as `request` does, also in the middle."""
+        connection = _UnixConnection(self.socket_path)
+        try:
+            with contextlib.closing(connection), self._errors():
+                connection.connect()
+                connection.request("GET", path + ("?" + urlencode(query, errors="surrogateescape") if query else ""))
+                response = connection.getresponse()
+                if response.status >= 400:
+                    raise ApiError(response.status, self._message(response.status, self._decoded(response.read())))
+                while line := response.readline():
+                    yield self._decoded(line)
+        except ConnectionError as error:
+            raise self.ended() from error
+
+    def ended(self) -> NoDaemon:
+        """The error for an answer that is not whole."""
+        return NoDaemon(f"the daemon on {self.socket_path} ended before it answered; ask again")
+
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
         connection = _UnixConnection(self.socket_path)
         content = b"" if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with contextlib.closing(connection):
-            try:
-                connection.connect()
-                connection.request(method, target, content, headers)
-                response = connection.getresponse()
-                return response.status, response.read()
-            except TimeoutError as error:
-                raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
-            except ConnectionError:
-                raise
-            except http.client.HTTPException as error:
-                raise self._strange() from error
-            except OSError as error:
-                raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
+        with contextlib.closing(connection), self._errors():
+            connection.connect()
+            connection.request(method, target, content, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What goes wrong between us and the daemon; ConnectionError passes."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
+        except ConnectionError:
+            raise
+        except http.client.HTTPException as error:
+            raise self._strange() from error
+        except OSError as error:
+            raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
 
     def _decoded(self, answer: bytes) -> object:
         try:

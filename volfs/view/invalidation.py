@@ -3,6 +3,7 @@
     volume gone       its entry in the view (the kernel detaches what is bound below it), everything of its inodes
     volume unusable   its _data
     any change        `meta`, the volume's directory, the view's own attributes
+    a new figure      `meta`
 
 Law: an entry that is still right is never invalidated, because that would take the bind on it away. A notification may
 wait for the parent directory's lock, which a lookup that waits for us may hold: it is sent from a thread.
@@ -47,6 +48,11 @@ def notices(owed: Owed, current: Volume | None) -> list[Notice]:
     if current.state is not State.OK:
         forget.append(ForgetEntry(inode(owed.serial), b"_data"))
     return forget
+
+
+def notices_of_figures(owed: Sequence[Owed]) -> list[Notice]:
+    """What to send when these volumes were measured: nothing else of them has changed. Pure."""
+    return [ForgetInode(inode(one.serial, NodeKind.META)) for one in owed]
 
 
 class Invalidator:

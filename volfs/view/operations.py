@@ -83,7 +83,8 @@ class Operations(pyfuse3.Operations):
         match kind:
             case NodeKind.META:
                 users = self._service.references(volume.name)
-                changed = max((one.since for one in users), default=0)
+                figure = self._service.usage.last(volume)
+                changed = max([one.since for one in users] + ([figure.time] if figure is not None else []), default=0)
                 return entry(attributes(volume, kind, len(self._content(volume, kind)), changed))
             case NodeKind.OPTS:
                 return entry(attributes(volume, kind, len(self._content(volume, kind))))
@@ -96,7 +97,8 @@ class Operations(pyfuse3.Operations):
     def _content(self, volume: Volume, kind: NodeKind) -> bytes:
         if kind is NodeKind.OPTS:
             return opts_text(volume)
-        return meta_text(volume, self._service.mountpoint(volume), self._service.references(volume.name))
+        users, figure = self._service.references(volume.name), self._service.usage.last(volume)
+        return meta_text(volume, self._service.mountpoint(volume), users, figure)
 
     # Files
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from volfs.driver.options import masked, to_text
 from volfs.view.inodes import ROOT, NodeKind, inode
-from volfs.volume.describe import shown
-from volfs.volume.volume import Reference, State, Volume
+from volfs.volume.describe import shown, usage_data
+from volfs.volume.volume import Figure, Reference, State, Volume
 
 DIRECTORY, FILE = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o444
 
@@ -54,7 +54,7 @@ def children(volume: Volume) -> list[tuple[bytes, NodeKind]]:
 
 
 def attributes(volume: Volume, kind: NodeKind, size: int = 0, changed: int = 0) -> Attributes:
-    """A node of a volume; `size` of its content, `changed` when its users last did."""
+    """A node of a volume; `size` of its content, `changed` when its users or its figure last did."""
     node = inode(volume.serial, kind)
     match kind:
         case NodeKind.VOLUME:
@@ -72,12 +72,13 @@ def opts_text(volume: Volume) -> bytes:
     return to_text(masked(volume.options)) + b"\n" if volume.options else b"{}\n"
 
 
-def meta_text(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> bytes:
-    """The content of `meta`."""
+def meta_text(volume: Volume, mountpoint: str, references: Sequence[Reference], figure: Figure | None = None) -> bytes:
+    """The content of `meta`; `UsageData` is null, as Labels and Options are, where there is none."""
     fields = shown(volume, mountpoint, references)
+    fields["UsageData"] = usage_data(figure, references) if figure is not None else None
     if volume.options:
         fields["Options"] = masked(volume.options)
-    order = ["Name", "Driver", "Scope", "Mountpoint", "CreatedAt", "Labels", "Options", "Status", "UsedBy"]
+    order = ["Name", "Driver", "Scope", "Mountpoint", "CreatedAt", "Labels", "Options", "Status", "UsedBy", "UsageData"]
     return (
         json.dumps({key: fields[key] for key in order}, indent=2, ensure_ascii=False).encode(errors="surrogateescape")
         + b"\n"

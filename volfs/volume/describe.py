@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from volfs.volume.volume import Reference, Volume
+from volfs.volume.volume import Figure, Kind, Reference, Volume
 
 
 def rfc3339(seconds: int) -> str:
@@ -27,4 +27,21 @@ def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> d
         "Scope": "local",
         "Status": {"State": volume.state.value},
         "UsedBy": [{"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references],
+    }
+
+
+NOT_MEASURED = -1  # Docker's size of what it could not measure
+
+
+def usage_data(figure: Figure | None, references: Sequence[Reference]) -> dict[str, Any]:
+    """Docker's `UsageData`, with what was measured besides and when; the view, which only looks, is no user."""
+    users = sum(one.kind is not Kind.VIEW for one in references)
+    if figure is None:
+        return {"Size": NOT_MEASURED, "RefCount": users}
+    return {
+        "Size": figure.apparent,
+        "Allocated": figure.allocated,
+        "Files": figure.files,
+        "RefCount": users,
+        "Measured": rfc3339(figure.time),
     }

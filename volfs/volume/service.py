@@ -55,7 +55,7 @@ class VolumeService:
     def __init__(self, store: Store, writer: Writer, driver: LocalDriver, trash: Trash, boot: str) -> None:
         self.store = store
         self.events = Events()
-        self.usage = Usage(store, driver)
+        self.usage = Usage(store, driver, writer)
         self.on_change: Callable[[Owed], Awaitable[None]] = _nobody_looks
         self.on_release: Callable[[Volume], None] = lambda _: None
         self._writer = writer

@@ -2,7 +2,7 @@
 
     volumes      name -> Volume (MessagePack)          serials   serial -> created, name
     references   name NUL id -> name, Reference             owed      number -> serial, name
-    system       "format", "next serial", "next owed"
+    system       "format", "next serial", "next owed"     usage     serial -> Figure
 
 Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
 durable when it returns. A transaction never crosses a thread (py-lmdb forbids it and does not notice).
@@ -21,10 +21,10 @@ import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
 from volfs.volume import encoding
-from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Owed, Put
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
-from volfs.volume.volume import Reference, Volume
+from volfs.volume.volume import Figure, Reference, Volume
 
 MapFull = lmdb.MapFullError
 
@@ -42,7 +42,7 @@ _DAMAGE = (
     lmdb.BadTxnError,
     UnicodeDecodeError,
 )
-_DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system")
+_DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system", b"usage")
 _FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
 
 
@@ -95,13 +95,14 @@ class Store:
         info = self._env.info()
         if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
-        volumes, serials, references, owed, system = (self._env.open_db(name) for name in _DATABASES)
-        self._volumes, self._serials, self._references, self._owed, self._system = (
+        volumes, serials, references, owed, system, usage = (self._env.open_db(name) for name in _DATABASES)
+        self._volumes, self._serials, self._references, self._owed, self._system, self._usage = (
             volumes,
             serials,
             references,
             owed,
             system,
+            usage,
         )
 
     def _check_format(self, first_serial: int) -> None:
@@ -193,6 +194,12 @@ class Store:
                     found.append(encoding.decode(value, tuple[str, Reference])[1])
             return found
 
+    def figure(self, serial: int) -> Figure | None:
+        """What the volume with this number held when it was last measured."""
+        with self._read() as read:
+            value = read.get(encoding.number(serial), db=self._usage)
+        return encoding.decode(value, Figure) if value is not None else None
+
     def all_references(self) -> Iterator[tuple[str, Reference]]:
         """Every (name of a volume, reference): for restore."""
         with self._read() as read:
@@ -278,6 +285,15 @@ class Store:
             case DropReference(name, id):
                 gone = write.delete(encoding.reference_key(name, id), db=self._references)
                 return self._touched(write, name) if gone else None
+            case Measured(serial, figure):
+                return self._measured(write, serial, figure)
+
+    def _measured(self, write: lmdb.Transaction, serial: int, figure: Figure) -> Volume | None:
+        row = write.get(encoding.number(serial), db=self._serials)
+        if row is None:
+            return None
+        write.put(encoding.number(serial), msgspec.msgpack.encode(figure), db=self._usage)
+        return self._touched(write, bytes(row)[8:].decode(errors="surrogateescape"))
 
     def _put(self, write: lmdb.Transaction, volume: Volume) -> Volume:
         if volume.serial == 0:
@@ -298,6 +314,7 @@ class Store:
         if volume is not None:
             write.delete(encoding.key(name), db=self._volumes)
             write.delete(encoding.number(volume.serial), db=self._serials)
+            write.delete(encoding.number(volume.serial), db=self._usage)
         prefix = encoding.key(name) + b"\0"
         with write.cursor(self._references) as cursor:
             while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):

@@ -2,6 +2,7 @@
 
 Volume      what the store keeps of a volume under its name
 Reference   one user of a volume: a set, never a counter
+Figure      what a volume held when it was last measured
 """
 
 from enum import Enum
@@ -55,6 +56,15 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Kind
     boot: str
     since: int
+
+
+class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a volume held at a `time` in seconds since 1970: bytes as files say, bytes on the disk, and files."""
+
+    apparent: int
+    allocated: int
+    files: int
+    time: int
 
 
 VIEW_REFERENCE = "view"
