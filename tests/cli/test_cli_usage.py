@@ -67,6 +67,14 @@ def test_an_answer_that_breaks_off_is_no_answer(api, volfs):
     assert "ended before it answered" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_daemon_that_is_replaced_meanwhile_is_asked_again(api, volfs):
+    whole, broken = lines(measured("db", 10), END), lines(measured("db", 10))
+    sent = iter([broken[1], broken[1], whole[1]])
+    api.answers["GET", "/volfs/usage"] = 200, lambda: next(sent)
+    done = volfs("df", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "db\n", "")
+
+
 @pytest.mark.parametrize("value", [b"[]\n", b"nonsense\n", b'{"Name": 3}\n', b'{"x": 1}\n', b"\xff\n"])
 def test_an_answer_of_another_kind_is_one_line(api, volfs, value):
     api.answers["GET", "/volfs/usage"] = 200, value
@@ -76,7 +84,7 @@ def test_an_answer_of_another_kind_is_one_line(api, volfs, value):
 
 def test_a_daemon_that_refuses_or_is_not_there_is_one_line(api, volfs, tmp_path):
     assert volfs("df").stderr == "volfs: page not found\n"
-    api.drop = 1
+    api.drop = 3
     assert "ended before it answered" in volfs("df").stderr
     nobody = volfs("df", "--host", str(tmp_path / "nobody.sock"))
     assert nobody.returncode == 125 and "no daemon" in nobody.stderr

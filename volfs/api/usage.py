@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 
 from volfs.api.http import hear_the_end
 from volfs.volume.describe import usage_data
-from volfs.volume.filters import Filters
 from volfs.volume.service import VolumeService
 from volfs.volume.survey import Found
 from volfs.volume.usage import Run, Usage
@@ -58,8 +57,12 @@ class UsageStream(Response):
             nursery.cancel_scope.cancel()
 
     async def _tell_kept(self, send: Send) -> None:
-        names = self._names or [volume.name for volume in await self._service.listed(Filters())]
-        await self._tell([Found(name) for name in dict.fromkeys(names)], send)
+        if self._names:
+            await self._tell([Found(name) for name in dict.fromkeys(self._names)], send)
+        batch = self._service.store.volumes(limit=SENT_AT_ONCE) if not self._names else []
+        while batch:
+            await self._tell([Found(volume.name) for volume in batch], send)
+            batch = self._service.store.volumes(after=batch[-1].name, limit=SENT_AT_ONCE)
         await _send([{"End": True}], send)
 
     async def _tell_measured(self, run: Run, send: Send) -> None:

@@ -15,12 +15,16 @@ from urllib.parse import urlencode
 from volfs.errors import VolfsError
 
 TIMEOUT = 150.0  # the longest that Docker lets a volume plugin take is two minutes
-_TRIES = 3
-_PAUSE = 0.2  # a daemon that was killed is replaced within some hundred milliseconds
+TRIES = 3
+PAUSE = 0.2  # a daemon that was killed is replaced within some hundred milliseconds
 
 
 class NoDaemon(VolfsError):
     """Nothing answers on the socket, or it is not for us."""
+
+
+class Ended(NoDaemon):
+    """It answered, and ended before the answer was whole."""
 
 
 class BadAnswer(VolfsError):
@@ -47,14 +51,14 @@ class Client:
         A daemon may be replaced while it works for us; its socket stays. What changes nothing is then asked again.
         """
         target = path + ("?" + urlencode(query) if query else "")
-        for left in reversed(range(_TRIES if method == "GET" else 1)):
+        for left in reversed(range(TRIES if method == "GET" else 1)):
             try:
                 status, answer = self._exchange(method, target, body)
                 break
             except ConnectionError as error:
                 if not left:
                     raise self.ended() from error
-                time.sleep(_PAUSE)
+                time.sleep(PAUSE)
         value = self._decoded(answer)
         if status >= 400:
             raise ApiError(status, self._message(status, value))
@@ -75,9 +79,9 @@ class Client:
         except ConnectionError as error:
             raise self.ended() from error
 
-    def ended(self) -> NoDaemon:
+    def ended(self) -> Ended:
         """The error for an answer that is not whole."""
-        return NoDaemon(f"the daemon on {self.socket_path} ended before it answered; ask again")
+        return Ended(f"the daemon on {self.socket_path} ended before it answered; ask again")
 
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
         connection = _UnixConnection(self.socket_path)

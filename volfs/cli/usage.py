@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from volfs.cli import answers, arguments
-from volfs.cli.client import Client
+from volfs.cli.client import PAUSE, TRIES, Client, Ended
 from volfs.cli.output import complain, human_size, say, say_json, say_table
 
 COLUMNS = ("NAME", "SIZE", "ALLOCATED", "FILES", "USERS", "MEASURED")
@@ -45,8 +45,8 @@ def df(host: str, names: tuple[str, ...], quiet: bool, cached: bool, form: str) 
     with mount options is measured while it is mounted; otherwise its last figure is shown. Ctrl-C only ends the
     waiting: the daemon goes on and remembers the figures.
     """
-    client = Client(arguments.socket_path(host))
-    volumes, code = _followed(client, [("name", name) for name in names] + ([("cached", "1")] if cached else []))
+    query = [("name", name) for name in names] + ([("cached", "1")] if cached else [])
+    volumes, code = _asked(Client(arguments.socket_path(host)), query)
     volumes.sort(key=lambda one: (-answers.measure(one).size, str(one["Name"])))
     if quiet:
         if volumes:
@@ -56,6 +56,16 @@ def df(host: str, names: tuple[str, ...], quiet: bool, cached: bool, form: str) 
     else:
         _table(volumes)
     return code
+
+
+def _asked(client: Client, query: Sequence[tuple[str, str]]) -> tuple[list[answers.Volume], int]:
+    """Asks again where the daemon was replaced meanwhile, as for everything that changes nothing."""
+    for _ in range(TRIES - 1):
+        try:
+            return _followed(client, query)
+        except Ended:
+            time.sleep(PAUSE)
+    return _followed(client, query)
 
 
 def _followed(client: Client, query: Sequence[tuple[str, str]]) -> tuple[list[answers.Volume], int]:

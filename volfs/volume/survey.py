@@ -60,14 +60,20 @@ class Survey:
         self._volumes = volumes
         self._silent = silent
         self._lock = threading.Lock()
-        self._left_behind = False
+        self._left_behind = self._over = False
 
     def go(self) -> None:
         """The thread."""
         end = time.monotonic() + TURN
-        for volume in self._volumes:
-            if not self._tell(volume, self._measure(volume)) or time.monotonic() > end:
-                return
+        try:
+            for volume in self._volumes:
+                if not self._tell(self._measure(volume)) or time.monotonic() > end:
+                    return
+        finally:
+            with self._lock:
+                self._over = True
+                if self._left_behind:
+                    self._silent.discard(self._volumes[len(self.found)].serial)
 
     def progress(self) -> tuple[int, int, int]:
         """Something that does not stay the same while the store answers."""
@@ -76,22 +82,20 @@ class Survey:
     def leave_behind(self) -> list[Found]:
         """Gives the thread up; what it found, and that the next volume's store does not answer."""
         with self._lock:
+            if self._over or len(self.found) == len(self._volumes):
+                return self.found  # it came back just now
             self._left_behind = True
-            silent = self._volumes[len(self.found)] if len(self.found) < len(self._volumes) else None
-            if silent is None:
-                return self.found
+            silent = self._volumes[len(self.found)]
             self._silent.add(silent.serial)
             return [*self.found, Found(silent.name, silent.serial, why=SILENT)]
 
-    def _tell(self, volume: Volume, found: Found) -> bool:
-        """Returns whether somebody wants to know more."""
+    def _tell(self, found: Found) -> bool:
+        """Returns whether somebody wants to know it, and more."""
         with self._lock:
-            if self._left_behind:
-                self._silent.discard(volume.serial)
-                return False
-            self.now = Measure()
-            self.found.append(found)
-            return True
+            if not self._left_behind:
+                self.now = Measure()
+                self.found.append(found)
+            return not self._left_behind
 
     def _measure(self, volume: Volume) -> Found:
         if not measurable(volume):

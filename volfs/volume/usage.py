@@ -174,7 +174,7 @@ class Usage:
             run.end(whole=False)
 
     async def _measure(self, run: Run) -> None:
-        send, receive = trio.open_memory_channel[Found](BATCH)
+        send, receive = trio.open_memory_channel[list[Found]](BATCH)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._note, receive)
             async with trio.open_nursery() as work, send:
@@ -185,7 +185,7 @@ class Usage:
                     await self._measure_named(run, run.names, send)
                 work.cancel_scope.cancel()
 
-    async def _measure_all(self, run: Run, send: trio.MemorySendChannel[Found]) -> None:
+    async def _measure_all(self, run: Run, send: trio.MemorySendChannel[list[Found]]) -> None:
         at_once = trio.CapacityLimiter(ELSEWHERE_AT_ONCE)
         async with trio.open_nursery() as nursery:
             batch = self._store.volumes(limit=BATCH)
@@ -195,7 +195,7 @@ class Usage:
                 await self._go_over(run, [volume for volume in batch if not elsewhere(volume)], send)
                 batch = self._store.volumes(after=batch[-1].name, limit=BATCH)
 
-    async def _measure_named(self, run: Run, names: Sequence[str], send: trio.MemorySendChannel[Found]) -> None:
+    async def _measure_named(self, run: Run, names: Sequence[str], send: trio.MemorySendChannel[list[Found]]) -> None:
         at_once = trio.CapacityLimiter(ELSEWHERE_AT_ONCE)
         async with trio.open_nursery() as nursery:
             for name in dict.fromkeys(names):
@@ -209,7 +209,7 @@ class Usage:
         self,
         run: Run,
         volumes: Sequence[Volume],
-        send: trio.MemorySendChannel[Found],
+        send: trio.MemorySendChannel[list[Found]],
         at_once: trio.CapacityLimiter | None = None,
     ) -> None:
         """Measures one after another; one that is given up is passed over."""
@@ -218,18 +218,16 @@ class Usage:
                 found = await run.thread(Survey(self._driver, volumes, self._silent))
                 volumes = volumes[len(found) :]
                 run.tell(found)
-                for one in found:
-                    if one.figure is not None:
-                        await send.send(one)
+                await send.send(found)
 
-    async def _note(self, receive: trio.MemoryReceiveChannel[Found]) -> None:
+    async def _note(self, receive: trio.MemoryReceiveChannel[list[Found]]) -> None:
         """Writes figures, those of a moment together; what cannot be written is in the run's answer all the same."""
-        async for first in receive:
-            batch = [first]
+        async for found in receive:
+            batch = list(found)
             with trio.move_on_after(NOTE_AFTER):
                 while len(batch) < BATCH:
                     try:
-                        batch.append(await receive.receive())
+                        batch.extend(await receive.receive())
                     except trio.EndOfChannel:
                         break
             try:
