@@ -48,8 +48,9 @@ def test_what_is_asked_for_reaches_the_daemon(api, volfs):
 
 def test_a_name_that_no_volume_has_is_one_line_and_exit_code_1(api, volfs):
     api.answers["GET", "/volfs/usage"] = lines({"Name": "nope", "Error": "get nope: no such volume"}, END)
-    done = volfs("df", "-q", "nope")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "volfs: get nope: no such volume\n")
+    for words in ([], ["-q"]):
+        done = volfs("df", *words, "nope")
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", "volfs: get nope: no such volume\n")
 
 
 def test_a_figure_that_could_not_be_renewed_is_shown_with_the_reason(api, volfs):

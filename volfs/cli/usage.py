@@ -53,7 +53,7 @@ def df(host: str, names: tuple[str, ...], quiet: bool, cached: bool, form: str) 
             say("\n".join(one["Name"] for one in volumes))
     elif form == "json":
         say_json(volumes)
-    else:
+    elif volumes or not names:
         _table(volumes)
     return code
 
