@@ -3,6 +3,7 @@
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
+      Lists.run         asks the plugins
       settle            owed invalidations, checks  http            the Engine API and the plugin protocol
       lifeline          ends with the keeper        signals         SIGTERM: stop. SIGHUP: make room for the next
 
@@ -24,6 +25,7 @@ import trio
 
 from volfs import logs
 from volfs.driver.local import LocalDriver
+from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
@@ -36,6 +38,7 @@ from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
 from volfs.volume.changes import Owed
+from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
@@ -72,14 +75,16 @@ class Daemon:
         self._replaced = False
         self._writer = Writer(store)
         self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
-        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id())
+        registry = Registry(settings.plugin_path, settings.plugin_sockets)
+        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
+        self._lists = Lists(self._service)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
         self._invalidator = Invalidator()
-        self._service.on_change = self._changed
-        self._service.on_release = self._let_go
+        self._service.commits.on_change = self._changed
+        self._service.drivers.local.on_release = self._let_go
 
     async def run(self, began: float) -> None:
         """Serves until it is asked to end, or the view is gone. `began`: when the process did, monotonic."""
@@ -88,6 +93,7 @@ class Daemon:
             nursery.start_soon(self._writer.run)
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
+            nursery.start_soon(self._lists.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
             nursery.start_soon(self._serve_view)
@@ -143,7 +149,9 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(http.serve_http, self._service, self._held.listeners, self._ending.wait, GRACE)
+            await nursery.start(
+                http.serve_http, self._service, self._lists, self._held.listeners, self._ending.wait, GRACE
+            )
             task_status.started()
         done.set()
 
@@ -172,7 +180,7 @@ class Daemon:
         """Reads the opts.json of volumes with options: one that cannot be read makes its volume unusable, no other."""
         for name in self._plan.verify:
             try:
-                volume = await self._service.verify(name)
+                volume = await self._service.get(name)
             except NotFound:
                 continue  # removed meanwhile
             except VolfsError as error:
@@ -198,7 +206,7 @@ class Daemon:
     async def _leave(self) -> None:
         """Not where a signal is heard: the keeper detaches the view meanwhile, which ends the daemon as well."""
         try:
-            await self._service.leave_view()
+            await self._service.uses.leave_view()
         except VolfsError as error:  # the next restore sees to what is left
             log.warning("the view's volumes are left mounted", extra={"why": str(error)})
 

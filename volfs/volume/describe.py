@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from volfs.volume.volume import Reference, Volume
+from volfs.volume.volume import Kind, Reference, Volume
 
 
 def rfc3339(seconds: int) -> str:
@@ -24,7 +24,11 @@ def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> d
         "Mountpoint": mountpoint,
         "Name": volume.name,
         "Options": volume.options,
-        "Scope": "local",
+        "Scope": volume.scope,
         "Status": {"State": volume.state.value},
-        "UsedBy": [{"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references],
+        "UsedBy": [
+            {"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)}
+            for one in references
+            if one.kind is not Kind.LEAVING
+        ],
     }

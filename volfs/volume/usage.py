@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import trio
 
 from volfs.driver.local import LocalDriver
-from volfs.driver.options import mount_source
 from volfs.errors import VolfsError
 from volfs.volume.store import Store
 from volfs.volume.volume import State, Volume
@@ -61,7 +60,7 @@ class Usage:
         while batch:
             async with trio.open_nursery() as nursery:
                 for volume in batch:
-                    if volume.state is State.OK and not mount_source(volume.options):
+                    if volume.state is State.OK and volume.local and volume.source is None:
                         await self._threads.acquire_on_behalf_of(volume.serial)
                         nursery.start_soon(self._measure, volume, figures)
             batch = self._store.volumes(after=batch[-1].name, limit=BATCH)
