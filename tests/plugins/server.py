@@ -4,7 +4,7 @@ It keeps its volumes and their users in DIRECTORY/state.json over restarts, writ
 does what DIRECTORY/behaviour says, a JSON object of method -> one of
 
     "hang"        never answers            "garbage"   answers what is no JSON       "status"    answers 500 without Err
-    "err: TEXT"   answers this Err         "close"     closes the connection         "null"      answers {"Volume": null}
+    "err: TEXT"   answers this Err         "close"     closes the connection         "null"      Volume is null
     "forget"      List and Get know of no volume, as if it had none
 """
 
@@ -54,44 +54,44 @@ class Volumes:
             raise KeyError(f"volume {call['Name']} is not here")
         return self.volumes[call["Name"]]
 
-    def Activate(self, call):
+    def activate(self, call):
         return {"Implements": ["VolumeDriver"]}
 
-    def Create(self, call):
+    def create(self, call):
         data_of(call["Name"]).mkdir(parents=True, exist_ok=True)
         self.volumes.setdefault(call["Name"], {"opts": call["Opts"], "users": [], "created": "2026-01-02T03:04:05Z"})
         return {}
 
-    def Remove(self, call):
+    def remove(self, call):
         if self.known(call)["users"]:
             raise KeyError(f"volume {call['Name']} is still mounted")
         del self.volumes[call["Name"]]
         return {}
 
-    def Mount(self, call):
+    def mount(self, call):
         users = self.known(call)["users"]
         if call["ID"] not in users:
             users.append(call["ID"])
         return {"Mountpoint": str(data_of(call["Name"]))}
 
-    def Unmount(self, call):
+    def unmount(self, call):
         users = self.known(call)["users"]
         if call["ID"] not in users:
             raise KeyError(f"{call['ID']} is no user of {call['Name']}")
         users.remove(call["ID"])
         return {}
 
-    def Path(self, call):
+    def path(self, call):
         return {"Mountpoint": self.shown(call["Name"])["Mountpoint"]}
 
-    def Get(self, call):
+    def get(self, call):
         self.known(call)
         return {"Volume": self.shown(call["Name"])}
 
-    def List(self, call):
+    def list(self, call):
         return {"Volumes": [self.shown(name) for name in self.volumes]}
 
-    def Capabilities(self, call):
+    def capabilities(self, call):
         return {"Capabilities": {"Scope": load("scope", "local")}}
 
 
@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
             return 500, json.dumps({"Err": behaviour.removeprefix("err: ")}).encode()
         try:
             with lock:
-                answer = getattr(self.volumes, method)(call)
+                answer = getattr(self.volumes, method.lower())(call)
                 self.volumes.save()
             return 200, json.dumps(answer).encode()
         except KeyError as error:
