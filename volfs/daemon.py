@@ -3,9 +3,9 @@
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
-      Usage.run         measures when asked         http            the Engine API and the plugin protocol
-      settle            owed invalidations, checks  signals         SIGTERM: stop. SIGHUP: make room for the next
-      lifeline          ends with the keeper
+      Lists.run         asks the plugins            http            the Engine API and the plugin protocol
+      Usage.run         measures when asked         signals         SIGTERM: stop. SIGHUP: make room for the next
+      settle            owed invalidations, checks  lifeline        ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
 true after a crash is seen to by restore, never on the way out.
@@ -26,6 +26,7 @@ import trio
 
 from volfs import logs
 from volfs.driver.local import LocalDriver
+from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
@@ -38,6 +39,7 @@ from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
 from volfs.volume.changes import Owed
+from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
@@ -74,14 +76,16 @@ class Daemon:
         self._replaced = False
         self._writer = Writer(store)
         self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
-        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id())
+        registry = Registry(settings.plugin_path, settings.plugin_sockets)
+        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
+        self._lists = Lists(self._service)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
         self._invalidator = Invalidator()
-        self._service.on_change = self._changed
-        self._service.on_release = self._let_go
+        self._service.commits.on_change = self._changed
+        self._service.drivers.local.on_release = self._let_go
         self._service.usage.on_figures = self._figures_changed
 
     async def run(self, began: float) -> None:
@@ -91,6 +95,7 @@ class Daemon:
             nursery.start_soon(self._writer.run)
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
+            nursery.start_soon(self._lists.run)
             nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
@@ -151,7 +156,9 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(http.serve_http, self._service, self._held.listeners, self._ending.wait, GRACE)
+            await nursery.start(
+                http.serve_http, self._service, self._lists, self._held.listeners, self._ending.wait, GRACE
+            )
             task_status.started()
         done.set()
 
@@ -180,7 +187,7 @@ class Daemon:
         """Reads the opts.json of volumes with options: one that cannot be read makes its volume unusable, no other."""
         for name in self._plan.verify:
             try:
-                volume = await self._service.verify(name)
+                volume = await self._service.get(name)
             except NotFound:
                 continue  # removed meanwhile
             except VolfsError as error:
@@ -206,7 +213,7 @@ class Daemon:
     async def _leave(self) -> None:
         """Not where a signal is heard: the keeper detaches the view meanwhile, which ends the daemon as well."""
         try:
-            await self._service.leave_view()
+            await self._service.uses.leave_view()
         except VolfsError as error:  # the next restore sees to what is left
             log.warning("the view's volumes are left mounted", extra={"why": str(error)})
 

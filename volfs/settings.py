@@ -7,6 +7,7 @@ Law: plain JSON in, the same value out. Whether a path can be used is for the ke
 import json
 from dataclasses import asdict, dataclass
 
+PLUGIN_PATH = ("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")  # as dockerd's
 DEFAULT_SOCKET = "/run/volfs/volfs.sock"
 GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that starting it again will not help
 
@@ -19,6 +20,7 @@ class Settings:
     view: str
     run_dir: str
     plugin_sockets: tuple[str, ...]
+    plugin_path: tuple[str, ...]
     mode: int
     gid: int
     data_plane: str
@@ -33,4 +35,5 @@ class Settings:
     def from_json(cls, text: str) -> "Settings":
         """The value that `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
         fields = json.loads(text)
-        return cls(**{**fields, "plugin_sockets": tuple(fields["plugin_sockets"])})
+        several = {key: tuple(fields[key]) for key in ("plugin_sockets", "plugin_path")}
+        return cls(**{**fields, **several})

@@ -25,6 +25,8 @@ from volfs.api.usage import UsageStream, measured
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown, usage_data
 from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
+from volfs.volume.lists import Lists
+from volfs.volume.prune import Prune
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Volume
 
@@ -37,8 +39,10 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class EngineApi:
     """An ASGI application. `version` in the handlers is the API version that the client speaks."""
 
-    def __init__(self, service: VolumeService) -> None:
+    def __init__(self, service: VolumeService, lists: Lists) -> None:
         self._service = service
+        self._lists = lists
+        self._pruning = Prune(service)
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/_ping"): self._ping,
             ("HEAD", "/_ping"): self._ping,
@@ -110,7 +114,8 @@ class EngineApi:
         kernel = os.uname()
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         host = about.Host(kernel.nodename, kernel.release, kernel.machine, os.cpu_count() or 1, memory)
-        return _json(about.info_of(host, self._service.root))
+        drivers = ["local", *self._service.store.drivers()]
+        return _json(about.info_of(host, self._service.root, drivers))
 
     async def _events(self, request: Request, version: str) -> Response:  # noqa: ARG002
         asked = request.query_params
@@ -119,18 +124,20 @@ class EngineApi:
 
     async def _list(self, request: Request, version: str) -> Response:  # noqa: ARG002
         filters = parse_filters(request.query_params.get("filters", ""), LISTING)
+        warnings = await self._lists.glance()
         objects = []
         for volume in await self._service.listed(filters):
             objects.append(self._shown(volume))
             if len(objects) % SHOWN_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-        return _json(messages.listed(objects, []))
+        return _json(messages.listed(objects, warnings))
 
     async def _inspect(self, request: Request, version: str) -> Response:  # noqa: ARG002
         name = request.path_params["name"]
         if not name:
             raise NotFound("get: no such volume")
-        return _json(self._shown(await self._service.get(name)))
+        volume = await self._lists.find(name)
+        return _json(messages.inspected(self._shown(volume), self._service.drivers.told(volume)))
 
     async def _create(self, request: Request, version: str) -> Response:  # noqa: ARG002
         body = await read_body(request)
@@ -144,14 +151,17 @@ class EngineApi:
         name = request.path_params["name"]
         if not name:
             raise NotFound("get: no such volume")
-        await self._service.remove(name, force=messages.truth(request.query_params.get("force", "")))
+        force = messages.truth(request.query_params.get("force", ""))
+        if self._service.store.get(name) is None:
+            await self._lists.glance()  # a plugin may have it
+        await self._service.remove(name, force=force)
         return Response(status_code=204)
 
     async def _prune(self, request: Request, version: str) -> Response:
         filters = parse_filters(request.query_params.get("filters", ""), PRUNING)
         if not messages.at_least(version, "1.42"):
             filters = replace(filters, all=True)  # before, a prune meant every unused volume
-        pruned = await self._service.prune(filters)
+        pruned = await self._pruning.run(filters)
         return _json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.reclaimed})
 
     async def _usage(self, request: Request, version: str) -> Response:  # noqa: ARG002

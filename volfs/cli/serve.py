@@ -10,7 +10,7 @@ import re
 import click
 
 from volfs.cli import arguments
-from volfs.settings import Settings
+from volfs.settings import PLUGIN_PATH, Settings
 
 OFF = "none"
 
@@ -21,11 +21,11 @@ def _absolute(_context: click.Context, option: click.Parameter, path: str) -> st
     return os.path.abspath(path)  # noqa: PTH100 Path.absolute() would keep `..`, and the checks compare prefixes
 
 
-def _sockets(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+def _paths(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
     if OFF not in paths:
         return tuple(_absolute(context, option, path) for path in paths)
     if len(paths) > 1:
-        raise click.BadParameter(f'"{OFF}" switches the plugin sockets off and goes with no other', param=option)
+        raise click.BadParameter(f'"{OFF}" switches them off and goes with no other', param=option)
     return ()
 
 
@@ -60,8 +60,16 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
     multiple=True,
     default=["/run/docker/plugins/volfs.sock"],
     envvar="VOLFS_PLUGIN_SOCKET",
-    callback=_sockets,
+    callback=_paths,
     help=f"Where Docker or Podman finds the volume plugin; repeatable, {OFF} switches it off.",
+)
+@click.option(
+    "--plugin-path",
+    multiple=True,
+    default=PLUGIN_PATH,
+    envvar="VOLFS_PLUGIN_PATH",
+    callback=_paths,
+    help=f"Where the volume plugins of others are found; repeatable, {OFF} for no plugins.",
 )
 @click.option(
     "--group", "gid", envvar="VOLFS_GROUP", callback=_gid, show_default="your own", help="Whose the view's root is."
@@ -83,6 +91,7 @@ def serve(
     view: str,
     run_dir: str,
     plugin_sockets: tuple[str, ...],
+    plugin_path: tuple[str, ...],
     gid: int,
     mode: int,
     data_plane: str,
@@ -101,6 +110,7 @@ def serve(
         view=view,
         run_dir=run_dir,
         plugin_sockets=plugin_sockets,
+        plugin_path=plugin_path,
         mode=mode,
         gid=gid,
         data_plane=data_plane,

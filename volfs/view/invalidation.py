@@ -10,15 +10,17 @@ wait for the parent directory's lock, which a lookup that waits for us may hold:
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyfuse3
 import trio
 
+from volfs.driver.names import file_name
 from volfs.view.inodes import ROOT, NodeKind, inode
 from volfs.volume.changes import Owed
-from volfs.volume.volume import State, Volume
+from volfs.volume.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,10 @@ Notice = ForgetInode | ForgetEntry
 def notices(owed: Owed, current: Volume | None) -> list[Notice]:
     """What to send for a change, given what has the volume's name now. Pure; sent twice it does no harm."""
     if current is None or current.serial != owed.serial:
-        return [ForgetEntry(ROOT, owed.name.encode(errors="surrogateescape")), ForgetInode(ROOT)]
+        return [ForgetEntry(ROOT, os.fsencode(file_name(owed.name))), ForgetInode(ROOT)]
     forget: list[Notice] = [ForgetInode(ROOT), ForgetInode(inode(owed.serial))]
     forget += [ForgetInode(inode(owed.serial, kind)) for kind in (NodeKind.META, NodeKind.OPTS)]
-    if current.state is not State.OK:
+    if not current.state.has_data:
         forget.append(ForgetEntry(inode(owed.serial), b"_data"))
     return forget
 

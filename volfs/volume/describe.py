@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from volfs.volume.volume import Figure, Kind, Reference, Volume
+from volfs.volume.volume import Figure, Kind, Reference, Volume, users
 
 
 def rfc3339(seconds: int) -> str:
@@ -24,9 +24,13 @@ def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> d
         "Mountpoint": mountpoint,
         "Name": volume.name,
         "Options": volume.options,
-        "Scope": "local",
+        "Scope": volume.scope,
         "Status": {"State": volume.state.value},
-        "UsedBy": [{"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references],
+        "UsedBy": [
+            {"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)}
+            for one in references
+            if one.kind is not Kind.LEAVING
+        ],
     }
 
 
@@ -35,13 +39,13 @@ NOT_MEASURED = -1  # Docker's size of what it could not measure
 
 def usage_data(figure: Figure | None, references: Sequence[Reference]) -> dict[str, Any]:
     """Docker's `UsageData`, with what was measured besides and when; the view, which only looks, is no user."""
-    users = sum(one.kind is not Kind.VIEW for one in references)
+    count = len(users(references))
     if figure is None:
-        return {"Size": NOT_MEASURED, "RefCount": users}
+        return {"Size": NOT_MEASURED, "RefCount": count}
     return {
         "Size": figure.apparent,
         "Allocated": figure.allocated,
         "Files": figure.files,
-        "RefCount": users,
+        "RefCount": count,
         "Measured": rfc3339(figure.time),
     }

@@ -16,12 +16,12 @@ from volfs.driver.names import VolumeName
 from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
 from volfs.volume import probe
-from volfs.volume.changes import Change, Delete, DropReference, Put
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
-from volfs.volume.volume import State
+from volfs.volume.volume import Kind, State
 
 CATALOGUE = "metadata.mdb"
 BATCH = 5_000  # changes in one transaction
@@ -120,6 +120,8 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
         yield Delete(name)
     for name, id_ in result.drop:
         yield DropReference(name, id_)
+    for name, reference in result.leave:
+        yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING))
 
 
 def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:

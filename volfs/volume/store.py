@@ -2,7 +2,8 @@
 
     volumes      name -> Volume (MessagePack)          serials   serial -> created, name
     references   name NUL id -> name, Reference             owed      number -> serial, name
-    system       "format", "next serial", "next owed"     usage     serial -> Figure
+    drivers      driver NUL name -> name, of plugins        usage     serial -> Figure
+    system       "format", "next serial", "next owed"
 
 Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
 durable when it returns. A transaction never crosses a thread (py-lmdb forbids it and does not notice).
@@ -42,7 +43,7 @@ _DAMAGE = (
     lmdb.BadTxnError,
     UnicodeDecodeError,
 )
-_DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system", b"usage")
+_DATABASES = (b"volumes", b"serials", b"references", b"drivers", b"owed", b"usage", b"system")
 _FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
 
 
@@ -95,15 +96,8 @@ class Store:
         info = self._env.info()
         if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
-        volumes, serials, references, owed, system, usage = (self._env.open_db(name) for name in _DATABASES)
-        self._volumes, self._serials, self._references, self._owed, self._system, self._usage = (
-            volumes,
-            serials,
-            references,
-            owed,
-            system,
-            usage,
-        )
+        databases = [self._env.open_db(name) for name in _DATABASES]
+        self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, self._system = databases
 
     def _check_format(self, first_serial: int) -> None:
         with self._read() as read:
@@ -180,6 +174,32 @@ class Store:
                 )
                 for (key, value), _ in zip(cursor.iternext(), range(limit), strict=False)
             ]
+
+    def drivers(self) -> list[str]:
+        """The plugins that have volumes here, in order."""
+        found = []
+        with self._read() as read:
+            cursor = read.cursor(self._drivers)
+            more = cursor.first()
+            while more:
+                driver, _, _ = cursor.key().partition(b"\0")
+                found.append(driver.decode(errors="surrogateescape"))
+                more = cursor.set_range(driver + b"\1")
+        return found
+
+    def of_driver(self, driver: str) -> list[Volume]:
+        """The volumes of a plugin, in order."""
+        prefix = encoding.text(driver) + b"\0"
+        with self._read() as read:
+            cursor = read.cursor(self._drivers)
+            names = []
+            if cursor.set_range(prefix):
+                for key, name in cursor:
+                    if not key.startswith(prefix):
+                        break
+                    names.append(name)
+            values = [read.get(encoding.key(name.decode(errors="surrogateescape")), db=self._volumes) for name in names]
+        return [encoding.volume(value) for value in values if value is not None]
 
     def references(self, name: str) -> list[Reference]:
         """The users of a volume, in the order of their ids."""
@@ -307,6 +327,8 @@ class Store:
             volume.created.to_bytes(8, signed=True) + encoding.text(volume.name),
             db=self._serials,
         )
+        if not volume.local:
+            write.put(encoding.driver_key(volume.driver, volume.name), encoding.text(volume.name), db=self._drivers)
         return volume
 
     def _delete(self, write: lmdb.Transaction, name: str) -> Volume | None:
@@ -315,6 +337,7 @@ class Store:
             write.delete(encoding.key(name), db=self._volumes)
             write.delete(encoding.number(volume.serial), db=self._serials)
             write.delete(encoding.number(volume.serial), db=self._usage)
+            write.delete(encoding.driver_key(volume.driver, volume.name), db=self._drivers)
         prefix = encoding.key(name) + b"\0"
         with write.cursor(self._references) as cursor:
             while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from volfs.driver.local import LocalDriver
 from volfs.driver.measure import Measure
-from volfs.driver.options import mount_source
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.volume import Figure, State, Volume
 
@@ -116,9 +115,9 @@ class Survey:
 
 def measurable(volume: Volume) -> bool:
     """Whether there is something that this host can measure: other drivers' data is theirs."""
-    return volume.driver == LocalDriver.name and volume.state is State.OK
+    return volume.local and volume.state is State.OK
 
 
 def elsewhere(volume: Volume) -> bool:
     """Whether the data is on a file system of its own, which may be slow or gone; measured while it is mounted."""
-    return mount_source(volume.options) is not None
+    return volume.source is not None
