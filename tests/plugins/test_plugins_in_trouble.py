@@ -189,3 +189,21 @@ def test_a_plugin_that_lists_nonsense_is_no_harm(host, plugin):
     plugin.start()
     until(lambda: names(host) == ["ok"])
     assert os.listdir(host.view) == ["ok"]
+
+
+@pytest.mark.parametrize("damage", ["gone", "junk"])
+def test_a_lost_catalogue_costs_the_volumes_of_plugins_nothing(made, plugin, damage):
+    plugin.stop()
+    made.create("own2", Labels=LABELS)
+    assert made.stop() == 0
+    catalogue = made.root / "volumes" / "metadata.mdb"
+    catalogue.unlink() if damage == "gone" else catalogue.write_bytes(b"junk" * 5000)
+    made.start()
+    assert names(made) == ["db", "own", "own2"]
+    assert (inspect(made, "db")["Labels"], inspect(made, "db")["Options"]) == (LABELS, {"size": "big"})
+    plugin.start()
+    until(lambda: state(made, "db") == "ok")
+    assert made.request("DELETE", "/volumes/db")[0] == 204
+    assert made.stop() == 0
+    made.start()
+    assert names(made) == ["own", "own2"]

@@ -27,13 +27,19 @@ async def connect(address: Address) -> trio.abc.Stream:
             return await trio.open_unix_socket(address.path)
         if address.tls is None:
             return await trio.open_tcp_stream(address.host, address.port)
-        stream = await trio.open_ssl_over_tcp_stream(
-            address.host, address.port, ssl_context=_context(address.tls), https_compatible=True
-        )
-        await stream.do_handshake()
-        return stream
+        return await _encrypted(address.host, address.port, _context(address.tls))
     except (OSError, ssl.SSLError, trio.BrokenResourceError, ValueError) as error:
         raise WireError(f"{address}: {_why(error)}") from error
+
+
+async def _encrypted(host: str, port: int, context: ssl.SSLContext) -> trio.abc.Stream:
+    stream = await trio.open_ssl_over_tcp_stream(host, port, ssl_context=context, https_compatible=True)
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
 
 
 async def post(stream: trio.abc.Stream, path: str, body: bytes) -> tuple[int, bytes]:

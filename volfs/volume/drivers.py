@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from volfs.driver.local import LocalDriver
+from volfs.driver.notes import Notes
 from volfs.driver.plugin import Plugin
 from volfs.driver.registry import Registry
 from volfs.volume.local import LocalVolumes
@@ -22,6 +23,7 @@ class Drivers:
         self.local = LocalVolumes(hands)
         self.registry = registry
         self._root = hashlib.sha256(str(hands.volumes).encode(errors="surrogateescape")).hexdigest()[:12]
+        self._notes = Notes(hands.volumes.parent)
         self._plugins: dict[str, PluginVolumes] = {}
 
     def of(self, driver: str) -> VolumeDriver:
@@ -36,5 +38,5 @@ class Drivers:
         """The plugin of this name, whether there is one now or not."""
         if name not in self._plugins:
             plugin = Plugin(name, partial(self.registry.find, name))
-            self._plugins[name] = PluginVolumes(plugin, self._root)
+            self._plugins[name] = PluginVolumes(plugin, self._root, self._notes)
         return self._plugins[name]

@@ -18,6 +18,19 @@ def described(name: VolumeName, description: Description) -> Volume:
     )
 
 
+def recalled(name: VolumeName, note: Description) -> Volume:
+    """The record of a plugin's volume by its note, until the plugin says more."""
+    return Volume(
+        name=name,
+        serial=0,
+        created=note.created,
+        driver=note.driver,
+        options=note.options,
+        labels=note.labels,
+        state=State.UNKNOWN,
+    )
+
+
 def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] | None]:
     """The state and options of a volume by what its directory says now.
 

@@ -17,7 +17,9 @@ import msgspec
 import trio
 
 from volfs.driver.names import parse_plugin_name
+from volfs.driver.notes import Notes
 from volfs.driver.plugin import Plugin, PluginVolume
+from volfs.driver.record import Description
 from volfs.errors import HostError, Unavailable, VolfsError
 from volfs.volume.volume import VIEW_REFERENCE, State, Volume
 
@@ -29,8 +31,10 @@ log = logging.getLogger(__name__)
 class PluginVolumes:
     """The volumes of one plugin. `root` tells this daemon's users from another's: a plugin sees ids only."""
 
-    def __init__(self, plugin: Plugin, root: str) -> None:
+    def __init__(self, plugin: Plugin, root: str, notes: Notes) -> None:
         self.plugin = plugin
+        self._notes = notes
+        self._files = trio.CapacityLimiter(4)
         self._view = f"volfs-view-{root}"
         self._places = trio.CapacityLimiter(100)
         self._told: dict[str, Mapping[str, Any]] = {}
@@ -42,10 +46,13 @@ class PluginVolumes:
         there = await self._there(wanted)
         if there is None:
             await self.plugin.create(wanted, options or {})
+        created = (there.created if there else 0) or int(time.time())
+        note = Description(created, self.plugin.name, labels, options)
+        await trio.to_thread.run_sync(self._notes.write, wanted, note, limiter=self._files)
         return Volume(
             name=wanted,
             serial=0,
-            created=(there.created if there else 0) or int(time.time()),
+            created=created,
             driver=self.plugin.name,
             options=options,
             labels=labels,
@@ -127,6 +134,7 @@ class PluginVolumes:
                 extra={"volume": volume.name, "driver": volume.driver, "why": str(error)},
             )
         self._told.pop(volume.name, None)
+        await trio.to_thread.run_sync(self._notes.remove, volume.name, limiter=self._files)
         return ""
 
     async def _gone(self, volume: Volume, error: Exception) -> bool:

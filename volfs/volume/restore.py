@@ -5,6 +5,7 @@
     entry without directory          kept and marked missing; back to ok when the directory is there again
     entry whose removal was renamed  taken out: the removal is finished
     mount of ours, no live reference unmounted, newest first
+    note of a plugin's volume        recalled, where the entry went with a catalogue that was lost
     reference of another boot        dropped; so is the view's where nothing is bound any more
     the view's of a plugin's volume  leaving, where nothing is bound any more: the plugin has yet to be told
     work directory                   swept
@@ -35,13 +36,15 @@ class Found:
     """What the local driver found: names of directories in order, and work directories.
 
     `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died; `plain` the
-    directories without an entry, but with a mount inside, that say of themselves that they have no options.
+    directories without an entry, but with a mount inside, that say of themselves that they have no options; `noted`
+    the volumes of plugins that there are notes of, without an entry.
     """
 
     names: Sequence[str]
     work: Sequence[str]
     removed: Collection[str] = ()
     plain: Collection[str] = ()
+    noted: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Plan:
     """What to change. `verify` are volumes with options, whose opts.json is read once the daemon is ready."""
 
     adopt: list[str] = field(default_factory=list)
+    recall: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
@@ -74,6 +78,7 @@ class Plan:
         """Whether there is nothing to do; kept and verified volumes are as they were."""
         changes = (
             self.adopt,
+            self.recall,
             self.missing,
             self.returned,
             self.finished,
@@ -106,6 +111,7 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
             result.finished.append(entry.name)
         elif entry.state is not State.MISSING:
             result.missing.append(entry.name)
+    result.recall.extend(name for name in found.noted if name not in result.adopt)
     live = _live_references(result, references, kernel, of_plugins)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
