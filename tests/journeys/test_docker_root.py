@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -89,40 +90,6 @@ def test_a_thousand_volumes_with_long_values_and_holes_between_them_are_read(eng
     assert hashlib.sha256(path.read_bytes()).digest() == before
 
 
-def test_twenty_thousand_volumes_are_read_while_they_are_made_and_at_the_end(engine, path, docker):
-    made, stop = [], threading.Event()
-
-    def make():
-        maker = Engine(docker)
-        with contextlib.closing(maker.connection):
-            while len(made) < 20_000 and not stop.is_set():
-                maker.create(f"many-{len(made):05d}")
-                made.append(None)
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    sound = 0
-    try:
-        while thread.is_alive():
-            least = len(made)
-            records, reading = read_metadata(path)
-            most = len(made) + 1
-            if "bolt-changing" not in {finding.code for finding in reading.findings}:
-                sound += 1
-                assert reading.findings == ()
-                assert [record.name for record in records] == [f"many-{number:05d}" for number in range(len(records))]
-                assert least <= len(records) <= most
-            thread.join(0.05)
-    finally:
-        stop.set()
-        thread.join()
-    print("SOUND", sound)
-    assert sound > 0
-    records, reading = read_metadata(path)
-    assert (len(records), reading.findings) == (20_000, ())
-    assert records == engine.volumes()
-
-
 def test_what_may_happen_to_dockers_file_costs_what_was_lost_and_no_more(engine, path):
     for number in range(500):
         engine.create(f"vol-{number:03d}", Labels={"n": str(number)})
@@ -145,7 +112,7 @@ def test_what_may_happen_to_dockers_file_costs_what_was_lost_and_no_more(engine,
         assert missing <= {"vol-499"}, "at most the last change"
     records, reading = metadata.read(bytes(2 * size) + whole[2 * size :])
     assert {finding.code for finding in reading.findings} == {"bolt-no-meta", "bolt-salvaged"}
-    assert {record.name for record in records} == {record.name for record in listed}
+    assert {record.name for record in records} >= {record.name for record in listed}
 
 
 # Containers
@@ -195,3 +162,51 @@ def container_of(docker, id_):
 
 def by_destination(found):
     return {mount["destination"]: mount for mount in found}
+
+
+# Last, because a dockerd takes its time to remove so many
+
+
+def test_volumes_are_read_while_they_are_made(engine, path, docker):
+    made, stop = [], threading.Event()
+
+    def make():
+        maker = Engine(docker)
+        with contextlib.closing(maker.connection):
+            while len(made) < 2000 and not stop.is_set():
+                maker.create(f"many-{len(made):05d}")
+                made.append(None)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    sound = 0
+    try:
+        while thread.is_alive():
+            least = len(made)
+            records, reading = read_metadata(path)
+            most = len(made) + 1
+            if "bolt-changing" not in {finding.code for finding in reading.findings}:
+                sound += 1
+                assert reading.findings == ()
+                assert [record.name for record in records] == [f"many-{number:05d}" for number in range(len(records))]
+                assert least <= len(records) <= most
+            thread.join(0.02)
+    finally:
+        stop.set()
+        thread.join()
+    assert len(made) == 2000
+    assert sound > 0
+
+
+def test_twenty_thousand_volumes_are_read(engine, path, docker):
+    def make(numbers):
+        maker = Engine(docker)
+        with contextlib.closing(maker.connection):
+            for number in numbers:
+                maker.create(f"many-{number:05d}", Labels={"n": str(number)})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(make, [range(first, 20_000, 4) for first in range(4)]))
+    records, reading = read_metadata(path)
+    assert (len(records), reading.findings) == (20_000, ())
+    assert records == engine.volumes()
