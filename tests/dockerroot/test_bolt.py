@@ -284,6 +284,19 @@ def test_a_page_with_a_wrong_number_is_read_and_named():
     assert [finding.text for finding in reading.findings] == ["page 4 says that it is page 77"]
 
 
+@pytest.mark.parametrize("count", [0, 1, 9, 11, 0xFFFF])
+@pytest.mark.parametrize("page", [4, 14])  # a leaf, and the root of the bucket
+def test_a_wrong_count_of_entries_is_noticed_and_mostly_made_up_for(page, count):
+    file = whole_file(volumes(100), most=10)
+    content = file.pages[page]
+    file.pages[page] = content[:10] + struct.pack("<H", count) + content[12:]
+    reading = reading_of(file)
+    assert "bolt-page" in codes(reading)
+    assert reading.pairs.items() <= volumes(100).items()
+    lost = 0 if count or page == 14 else 10
+    assert len(reading.pairs) == 100 - lost
+
+
 def test_a_pointer_to_the_wrong_page_does_not_bring_old_entries_over_new_ones():
     file = BoltFile()
     old = file.leaf([(b"vol00001", entry("vol00001", "old").encode())])
@@ -326,12 +339,26 @@ def test_any_damage_to_a_file_is_a_reading(changes, stop):
     assert isinstance(read(damaged, b"volumes", plausible), bolt.Reading)
 
 
-@settings(deadline=None)
-@given(st.integers(2, len(SMALL) // 1024 - 1), st.binary(min_size=1, max_size=64), st.integers(0, 1000))
-def test_any_bytes_in_a_page_are_a_reading(page, junk, offset):
+@settings(deadline=None, max_examples=500)
+@given(
+    st.integers(0, len(SMALL) // 1024 - 1),
+    st.integers(0, 80) | st.integers(0, 1000),
+    st.sampled_from([b"\0", b"\0\0", b"\1\0", b"\2\0", b"\xff\xff", b"\0" * 8, b"\xff" * 16, b"\x10\0"])
+    | st.binary(max_size=64),
+)
+def test_any_bytes_in_a_page_are_a_reading(page, offset, junk):
     damaged = bytearray(SMALL)
     damaged[page * 1024 + offset : page * 1024 + offset + len(junk)] = junk
     assert isinstance(read(damaged, b"volumes", plausible), bolt.Reading)
+
+
+def test_every_byte_of_the_headers_and_elements_may_be_anything():
+    for page in range(2, len(SMALL) // 1024):
+        for offset in range(48):
+            for byte in (0x00, 0x01, 0x10, 0x80, 0xFF):
+                damaged = bytearray(SMALL)
+                damaged[page * 1024 + offset] = byte
+                assert isinstance(read(damaged, b"volumes", plausible), bolt.Reading)
 
 
 def test_random_flips_cost_little():

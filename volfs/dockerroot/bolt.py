@@ -144,15 +144,16 @@ class _Walk:
             page = self._page(number)
             if page is None:
                 continue
+            if not page.count and (number != root or page.flags == pages.BRANCH):
+                self._damaged(f"page {number} is empty, although keys lead to it")
             if page.flags == pages.LEAF:
                 yield page, low, high
                 continue
-            below, bad = pages.children(self.buffer, page)
-            self._charge(page, sum(16 + len(key) for key, _ in below), bad)
+            below, sound = pages.children(self.buffer, page)
+            self._charge(page, sum(16 + len(key) for key, _ in below), sound)
             lows = [low, *(key for key, _ in below[1:])]
             highs = [*lows[1:], high]
-            numbers = [child for _, child in below]
-            waiting.extend(reversed(list(zip(numbers, lows, highs, strict=True))))
+            waiting.extend((below[at][1], lows[at], highs[at]) for at in reversed(range(len(below))))
 
     def _page(self, number: int) -> Page | None:
         if self.left < 0:
@@ -183,14 +184,14 @@ class _Walk:
             (self.trusted if fits else self.misplaced)[key] = bytes(self.buffer[start:stop])
 
     def _entries(self, page: Page) -> list[tuple[int, bytes, int, int]]:
-        found, bad = pages.entries(self.buffer, page)
+        found, sound = pages.entries(self.buffer, page)
         values = sum(stop - start for flags, _, start, stop in found if not flags & pages.BUCKET)
-        self._charge(page, values + sum(16 + len(key) for _, key, _, _ in found), bad)
+        self._charge(page, values + sum(16 + len(key) for _, key, _, _ in found), sound)
         return found if self.left >= 0 else []
 
-    def _charge(self, page: Page, size: int, bad: int) -> None:
-        if bad:
-            self._damaged(f"{bad} of the {page.count} entries in page {page.number} cannot be read")
+    def _charge(self, page: Page, size: int, sound: bool) -> None:
+        if not sound:
+            self._damaged(f"page {page.number} has entries that cannot be read, or another number of them than it says")
         self.left -= size
         if self.left < 0:
             self._damaged("the pages claim more bytes than the file has")

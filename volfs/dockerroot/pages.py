@@ -95,25 +95,27 @@ def bucket_root(buffer: Buffer, start: int, stop: int) -> int:
     return root
 
 
-def children(buffer: Buffer, page: Page) -> tuple[list[tuple[bytes, int]], int]:
-    """The keys and children of a branch page, and how many more of its elements cannot be read."""
+def children(buffer: Buffer, page: Page) -> tuple[list[tuple[bytes, int]], bool]:
+    """The keys and children of a branch page, and whether these are all that it has."""
     result: list[tuple[bytes, int]] = []
-    for element in _elements(page, _branch.size):
+    elements, sound = _elements(buffer, page, _branch.size, 0)
+    for element in elements:
         position, key_size, child = _branch.unpack_from(buffer, element)
         key = element + position
         if key + key_size <= page.stop:
             result.append((bytes(buffer[key : key + key_size]), child))
-    return result, page.count - len(result)
+    return result, sound and len(result) == page.count
 
 
-def entries(buffer: Buffer, page: Page) -> tuple[list[tuple[int, bytes, int, int]], int]:
-    """The elements of a leaf page (flags, key, start and stop of the value), and how many more cannot be read.
+def entries(buffer: Buffer, page: Page) -> tuple[list[tuple[int, bytes, int, int]], bool]:
+    """The elements of a leaf page (flags, key, start and stop of the value), and whether these are all that it has.
 
     Together they are never larger than the page: elements that share their bytes are as bad as those outside of it.
     """
     result: list[tuple[int, bytes, int, int]] = []
     left = page.stop - page.start
-    for element in _elements(page, _leaf.size):
+    elements, sound = _elements(buffer, page, _leaf.size, 4)
+    for element in elements:
         flags, position, key_size, value_size = _leaf.unpack_from(buffer, element)
         key = element + position
         value = key + key_size
@@ -121,7 +123,7 @@ def entries(buffer: Buffer, page: Page) -> tuple[list[tuple[int, bytes, int, int
         if key_size and size <= left and value + value_size <= page.stop:
             result.append((flags, bytes(buffer[key:value]), value, value + value_size))
             left -= size
-    return result, page.count - len(result)
+    return result, sound and len(result) == page.count
 
 
 def free_pages(buffer: Buffer, meta: Meta) -> set[int]:
@@ -138,10 +140,20 @@ def free_pages(buffer: Buffer, meta: Meta) -> set[int]:
     return set(Struct(f"<{count}Q").unpack_from(buffer, start))
 
 
-def _elements(page: Page, size: int) -> range:
-    """Where the elements of a page begin, as far as it has room for them."""
+def _elements(buffer: Buffer, page: Page, size: int, position: int) -> tuple[range, bool]:
+    """Where the elements of a page begin, and whether its count is right.
+
+    The data of the first element lies right behind the last one, which tells how many there are once more; of two
+    counts the larger one is taken, because what is no element seldom fits into the page. `position` is where in an
+    element its `pos` is.
+    """
     first = page.start + HEADER
-    return range(first, first + min(page.count, (page.stop - first) // size) * size, size)
+    room = (page.stop - first) // size
+    if not page.count or not room:
+        return range(0), not page.count
+    behind, rest = divmod(int.from_bytes(buffer[first + position : first + position + 4], "little"), size)
+    count = max(page.count, behind) if not rest and behind <= room else page.count
+    return range(first, first + min(count, room) * size, size), count == page.count == behind and not rest
 
 
 def _meta_at(buffer: Buffer, start: int) -> Meta | None:
