@@ -1,10 +1,13 @@
-"""A small writer of bbolt files, for pages of any size and for faults that no bbolt would write."""
+"""A small writer of bbolt files, for pages of any size and for faults that no bbolt would write; and what to write."""
 
+import json
 import struct
 
+from volfs.dockerroot.bolt import read
+from volfs.dockerroot.metadata import plausible
 from volfs.dockerroot.pages import fnv64a
 
-META = 4
+PAGE_SIZES = [1024, 4096, 8192, 16384, 65536]
 
 
 class BoltFile:
@@ -69,7 +72,7 @@ class BoltFile:
         """Writes one of the two metas: that of the transaction's parity, as bbolt does."""
         place = transaction % 2
         fields = struct.pack("<IIIIQQQQQ", 0xED0CDAED, 2, self.page_size, 0, root, 0, freelist, self.end, transaction)
-        self.put_page(place, META, 0, fields + struct.pack("<Q", fnv64a(fields)))
+        self.put_page(place, 4, 0, fields + struct.pack("<Q", fnv64a(fields)))
 
     def damage(self, number):
         """Fills a page with 0xff."""
@@ -116,3 +119,19 @@ def whole_file(pairs, page_size=4096, most=20):
 
 def parts(items, most):
     return [items[start : start + most] for start in range(0, len(items), most)]
+
+
+def entry(name, label=""):
+    return json.dumps({"Name": name, "Driver": "local", "Labels": {"l": label}, "Options": None}, separators=(",", ":"))
+
+
+def volumes(count, label=""):
+    return {b"vol%05d" % n: entry(f"vol{n:05d}", label).encode() for n in range(count)}
+
+
+def codes(reading):
+    return {finding.code for finding in reading.findings}
+
+
+def reading_of(file):
+    return read(bytes(file), b"volumes", plausible)

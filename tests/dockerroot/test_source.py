@@ -5,8 +5,7 @@ import os
 
 import pytest
 
-from tests.dockerroot.bolt_file import whole_file
-from tests.dockerroot.test_bolt import volumes
+from tests.dockerroot.bolt_file import volumes, whole_file
 from volfs.dockerroot import source
 from volfs.dockerroot.source import read_metadata, read_text
 from volfs.errors import Invalid, NotFound
