@@ -24,6 +24,7 @@ from volfs.cli.mount_codes import run
 from volfs.cli.mount_words import MountWords, parse_mount
 from volfs.cli.output import say
 from volfs.errors import HostError, Invalid
+from volfs.keeper.fuse import FSTYPE
 from volfs.mount import mountinfo
 from volfs.mount.syscalls import read_mountinfo
 
@@ -98,6 +99,7 @@ def _mount(wanted: MountWords) -> None:
             _stop(keeper)
             raise HostError(_explanation(output, said))
         _pass_on(output, bytes(said), log)
+    _note_for_umount(wanted)
     if wanted.verbose:
         where = "the system's log" if log is None else log.name
         say(f"mount.volfs: {wanted.root} is served at {wanted.view} by pid {keeper.pid}, which logs to {where}")
@@ -106,7 +108,7 @@ def _mount(wanted: MountWords) -> None:
 def _start(wanted: MountWords, address: str, output: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-P", "-m", "volfs", "serve", "--until-unmounted"]
     command += [f"--root={wanted.root}", f"--view={os.path.abspath(wanted.view)}", *wanted.serve]  # noqa: PTH100
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VOLFS_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("VOLFS_", "PYTHON"))}
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -162,6 +164,12 @@ def _explanation(output: int, said: bytearray) -> str:
     return text
 
 
+def _note_for_umount(wanted: MountWords) -> None:
+    """Has libmount note who unmounts this: umount(8) asks statfs(2) otherwise, which calls every FUSE "fuse"."""
+    command = ["mount", "-i", "-f", "-t", FSTYPE, "-o", f"uhelper={FSTYPE}", "--", wanted.root, wanted.view]
+    subprocess.run(command, check=False, capture_output=True)
+
+
 # The log
 
 
@@ -190,7 +198,8 @@ def _pass_on(output: int, said: bytes, log: BinaryIO | None) -> None:
     else:
         command = ["cat"]
         log.write(said)
-    subprocess.Popen(command, stdin=output, stdout=log or subprocess.DEVNULL, cwd="/", start_new_session=True)
+    sink = log or subprocess.DEVNULL  # nothing of whoever called: they may wait until their end of a pipe closes
+    subprocess.Popen(command, stdin=output, stdout=sink, stderr=sink, cwd="/", start_new_session=True)
     os.close(output)
 
 

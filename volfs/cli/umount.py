@@ -46,7 +46,7 @@ def _umount(wanted: UmountWords) -> None:
         detach(view)
     else:
         _take_away(view)
-    _await_end(view, mounted, SETTLING if wanted.lazy else ENDING)
+    _await_end(view, mounted.source, SETTLING if wanted.lazy else ENDING)
     if wanted.verbose:
         say(f"{PROGRAM}: {view} unmounted")
 
@@ -82,11 +82,11 @@ def _take_away(view: str) -> None:
             return
 
 
-def _await_end(view: str, mounted: mountinfo.MountEntry, patience: float) -> None:
+def _await_end(view: str, root: str, patience: float) -> None:
     deadline = time.monotonic() + patience
-    while is_served(mounted.source) and time.monotonic() < deadline:
+    while is_served(root) and time.monotonic() < deadline:
         again = mountinfo.at(read_mountinfo(), view)
-        if again is not None and again.fstype == FSTYPE and again.id != mounted.id:
+        if again is not None and again.fstype == FSTYPE:
             raise InUse(f"{view} was mounted again by the volfs that serves it: stop that one (systemctl stop volfs)")
         time.sleep(LOOK)
 
