@@ -43,7 +43,12 @@ class Connection:
         return bool(poll.poll(0))
 
     def resend(self) -> bool:
-        """Has the kernel send every unanswered request again; False where it cannot (before Linux 6.9)."""
+        """Has the kernel send every unanswered request again; False where it cannot (before Linux 6.9).
+
+        On a connection that has ended the kernel takes the word and does nothing.
+        """
+        if self.ended():
+            return False
         try:
             os.write(self.descriptor, _NOTIFY_RESEND)
         except OSError:
