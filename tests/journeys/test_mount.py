@@ -76,6 +76,8 @@ class Host:
             os.kill(self.keeper(), signal.SIGTERM)
         for mountpoint in reversed(self.mounts()):
             syscalls.detach(mountpoint)
+        for view in self.place.glob("view*"):
+            self.do("umount", "-i", "--fake", view)  # what mount(8) has noted of it in its utab
 
 
 @pytest.fixture(scope="module")
