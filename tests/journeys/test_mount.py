@@ -148,6 +148,7 @@ def test_what_a_mount_says_later_is_in_its_log(host, eventually):
     assert code == 0
     assert f"{host.root} is served at {host.view} by pid {host.keeper()}, which logs to {host.log}" in said
     assert " ready " in host.log.read_text()
+    assert os.stat(host.log).st_mode & 0o777 == 0o600, "the names of volumes tell about a host"
     os.kill(host.keeper(), signal.SIGHUP)
     eventually(lambda: "daemon replaced" in host.log.read_text())
 

@@ -178,7 +178,7 @@ def _open_log(path: str) -> BinaryIO | None:
     if not path and _has_syslog():
         return None
     try:
-        return open(path or LOG, "ab", buffering=0)
+        return open(path or LOG, "ab", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))
     except OSError as error:
         raise HostError(f"the log {path or LOG} cannot be written: {error.strerror}", error.errno) from error
 
