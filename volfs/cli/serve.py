@@ -86,6 +86,12 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
     "--idle", default="5m", envvar="VOLFS_IDLE", callback=_idle, help="An unused bind goes after: 30s, 5m, 1h."
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", envvar="VOLFS_LOG_FORMAT")
+@click.option(
+    "--until-unmounted",
+    is_flag=True,
+    envvar="VOLFS_UNTIL_UNMOUNTED",
+    help="End when somebody unmounts the view, instead of mounting it afresh.",
+)
 def serve(
     root: str,
     view: str,
@@ -97,6 +103,7 @@ def serve(
     data_plane: str,
     idle: float,
     log_format: str,
+    until_unmounted: bool,
 ) -> int:
     """Keeps the volumes of a root and shows them as files, until SIGTERM or Ctrl-C.
 
@@ -116,5 +123,6 @@ def serve(
         data_plane=data_plane,
         idle=idle,
         log_format=log_format,
+        until_unmounted=until_unmounted,
     )
     return keeper.serve(settings)
