@@ -154,11 +154,12 @@ ENTRY = st.builds(
     state=st.sampled_from([State.OK, State.OK, State.MISSING, State.DAMAGED]),
     has_options=st.booleans(),
 )
+IDS = ["view", "c1", "c2"]
 REFERENCE = st.builds(
     Reference,
-    id=st.sampled_from(["view", "c1", "c2"]),
+    id=st.sampled_from(IDS),
     kind=st.sampled_from(Kind),
-    boot=st.sampled_from([NOW, BEFORE]),
+    boot=st.sampled_from([NOW, BEFORE, ""]),
     since=st.just(1),
 )
 INSIDE = ["", "/_data", "/_data/sub", "/other"]
@@ -172,9 +173,10 @@ MOUNT = st.one_of(
 
 
 class World:
-    """The model. `options` are the names of directories whose opts.json names a mount."""
+    """The model. `options` are the names of directories whose opts.json names a mount, `containers` have files."""
 
-    def __init__(self, entries, names, work, serials, references, mounted, options):
+    def __init__(self, entries, names, work, serials, references, mounted, options, containers):
+        self.containers = containers
         self.entries = {name: entry._replace(name=name) for name, entry in entries.items()}
         self.names, self.work, self.options = set(names), set(work), set(options)
         self.serials = serials
@@ -190,7 +192,9 @@ class World:
         kernel = Kernel(mounts(*self.mounted), NOW, VOLUMES, VIEW)
         strangers = (mounted_in(kernel) & self.names) - set(self.entries)
         removed = {self.serials[number] for work in self.work if (number := removing_serial(work)) in self.serials}
-        found = Found(sorted(self.names), sorted(self.work), removed & set(self.entries), strangers - self.options)
+        plain = strangers - self.options
+        work, gone = sorted(self.work), removed & set(self.entries)
+        found = Found(sorted(self.names), work, gone, plain, containers=self.containers)
         references = [(name, one) for (name, _), one in sorted(self.references.items(), key=lambda item: item[0])]
         return plan([self.entries[name] for name in sorted(self.entries)], found, iter(references), kernel)
 
@@ -208,6 +212,8 @@ class World:
             self.references.pop(key, None)
         for name, reference in result.leave:
             self.references[name, reference.id] = msgspec.structs.replace(reference, kind=Kind.LEAVING)
+        for name, reference in result.stopped:
+            self.references[name, reference.id] = msgspec.structs.replace(reference, boot="")
         for path in result.unmount:
             last = len(self.mounted) - 1 - self.mounted[::-1].index(path)
             assert not any(other.startswith(path + "/") for other in self.mounted[last + 1 :])
@@ -227,6 +233,7 @@ def worlds(draw):
         draw(st.lists(st.tuples(st.sampled_from(NAMES), REFERENCE), max_size=6)),
         draw(st.lists(MOUNT, max_size=8)),
         draw(st.sets(st.sampled_from(NAMES))),
+        draw(st.sets(st.sampled_from(IDS))),
     )
 
 
@@ -254,7 +261,7 @@ def test_no_directory_is_lost_and_no_entry_goes_without_a_finished_removal(world
 @given(worlds())
 def test_nothing_outside_of_the_root_is_named_and_no_mount_that_is_used(world):
     result = world.plan()
-    used = {name for (name, id_), one in world.references.items() if (name, id_) not in result.drop}
+    used = {name for (name, id_), one in world.references.items() if (name, id_) not in result.drop and one.boot == NOW}
     for path in result.unmount:
         name, slash, inside = path.removeprefix(f"{VOLUMES}/").partition("/")
         assert path.startswith(f"{VOLUMES}/")
@@ -297,4 +304,42 @@ def test_the_view_leaves_a_plugins_volume_only_where_the_plugin_may_still_have_i
 
 
 def unusable(one, world, name):
+    if one.kind is Kind.CONTAINER and one.id in world.containers:
+        return False
     return one.boot != NOW or (one.kind is Kind.VIEW and f"{VIEW}/{name}/_data" not in world.mounted)
+
+
+# Containers
+
+
+def container(boot=NOW, id_="c1"):
+    return user(id_, Kind.CONTAINER, boot)
+
+
+def planned_with(containers, *references, mounted=()):
+    found = Found(["aa"], [], containers=containers)
+    kernel = Kernel(mounts(*mounted), NOW, VOLUMES, VIEW)
+    return plan([Entry("aa", has_options=True)], found, [("aa", one) for one in references], kernel)
+
+
+def test_a_container_whose_files_are_in_the_root_is_a_user_across_boots_and_has_stopped():
+    assert planned_with({"c1"}, container(BEFORE)).stopped == [("aa", container(BEFORE))]
+    assert planned_with({"c1"}, container("")) == Plan(kept=1, verify=["aa"])
+    assert planned_with({"c1"}, container()) == Plan(kept=1, verify=["aa"])
+
+
+def test_a_container_without_files_ends_with_its_boot_and_at_once_where_it_only_was_there():
+    assert planned_with({"c2"}, container(BEFORE)).drop == [("aa", "c1")]
+    assert planned_with({"c2"}, container("")).drop == [("aa", "c1")]
+    assert planned_with({"c2"}, container()).empty
+
+
+def test_only_a_container_is_kept_for_its_files():
+    assert planned_with({"id"}, user(boot=BEFORE)).drop == [("aa", "id")]
+
+
+def test_a_container_that_does_not_run_keeps_nothing_mounted():
+    path = f"{VOLUMES}/aa/_data"
+    assert planned_with({"c1"}, container(""), mounted=[path]).unmount == [path]
+    assert planned_with({"c1"}, container(BEFORE), mounted=[path]).unmount == [path]
+    assert planned_with({"c1"}, container(), mounted=[path]).unmount == []

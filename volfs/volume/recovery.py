@@ -82,7 +82,13 @@ def _plan(store: Store, scan: Scan, driver: LocalDriver, view: str) -> Plan:
     strangers = {name for name in mounted_in(kernel) if store.get(name) is None and driver.exists(name)}
     plain = {name for name in strangers if _is_plain(name, driver)}
     noted = [name for name in Notes(driver.volumes.parent).names() if store.get(name) is None]
-    return plan(store.entries(), Found(scan.names, scan.work, removed, plain, noted), store.all_references(), kernel)
+    found = Found(scan.names, scan.work, removed, plain, noted, containers_in(driver.volumes.parent))
+    return plan(store.entries(), found, store.all_references(), kernel)
+
+
+def containers_in(root: Path) -> set[str]:
+    """The ids of the containers whose files lie in a root, as in Docker's."""
+    return {path.parent.name for path in root.glob("containers/*/config.v2.json")}
 
 
 def _is_plain(name: str, driver: LocalDriver) -> bool:
@@ -97,8 +103,7 @@ def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:
     for work in result.sweep:
         if not removing_serial(work):
             _sweep(driver, work)
-    for batch in _batches(_changes(result, store, driver)):
-        _commit(store, batch)
+    commit_all(store, _changes(result, store, driver))
 
 
 def _sweep(driver: LocalDriver, work: str) -> None:
@@ -126,6 +131,8 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
         yield DropReference(name, id_)
     for name, reference in result.leave:
         yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING))
+    for name, reference in result.stopped:
+        yield AddReference(name, msgspec.structs.replace(reference, boot=""))
 
 
 def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:
@@ -152,6 +159,12 @@ def _in_state(store: Store, name: str, state: State) -> Iterator[Change]:
     volume = store.get(name)
     if volume is not None:
         yield Put(msgspec.structs.replace(volume, state=state))
+
+
+def commit_all(store: Store, changes: Iterable[Change]) -> None:
+    """Carries many changes out, in transactions of BATCH of them. For a store that nobody else has open."""
+    for batch in _batches(changes):
+        _commit(store, batch)
 
 
 def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:

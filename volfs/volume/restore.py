@@ -7,6 +7,7 @@
     mount of ours, no live reference unmounted, newest first
     note of a plugin's volume        recalled, where the entry went with a catalogue that was lost
     reference of another boot        dropped; so is the view's where nothing is bound any more
+    a container's of another boot    kept while its files are in ROOT/containers: it does not run, and needs the volume
     the view's of a plugin's volume  leaving, where nothing is bound any more: the plugin has yet to be told
     work directory                   swept
 
@@ -37,7 +38,7 @@ class Found:
 
     `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died; `plain` the
     directories without an entry, but with a mount inside, that say of themselves that they have no options; `noted`
-    the volumes of plugins that there are notes of, without an entry.
+    the volumes of plugins that there are notes of, without an entry; `containers` the ids of those in ROOT/containers.
     """
 
     names: Sequence[str]
@@ -45,6 +46,7 @@ class Found:
     removed: Collection[str] = ()
     plain: Collection[str] = ()
     noted: Sequence[str] = ()
+    containers: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Plan:
     unmount: list[str] = field(default_factory=list)
     drop: list[tuple[str, str]] = field(default_factory=list)
     leave: list[tuple[str, Reference]] = field(default_factory=list)
+    stopped: list[tuple[str, Reference]] = field(default_factory=list)
     sweep: list[str] = field(default_factory=list)
     verify: list[str] = field(default_factory=list)
     kept: int = 0
@@ -85,6 +88,7 @@ class Plan:
             self.unmount,
             self.drop,
             self.leave,
+            self.stopped,
             self.sweep,
         )
         return not any(changes)
@@ -112,7 +116,7 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
         elif entry.state is not State.MISSING:
             result.missing.append(entry.name)
     result.recall.extend(name for name in found.noted if name not in result.adopt)
-    live = _live_references(result, references, kernel, of_plugins)
+    live = _live_references(result, references, kernel, of_plugins, found.containers)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
 
@@ -155,15 +159,26 @@ def _side_by_side(entries: Iterable[Entry], names: Iterable[str]) -> Iterator[tu
 
 
 def _live_references(
-    result: Plan, references: Iterable[tuple[str, Reference]], kernel: Kernel, of_plugins: Collection[str]
+    result: Plan,
+    references: Iterable[tuple[str, Reference]],
+    kernel: Kernel,
+    of_plugins: Collection[str],
+    containers: Collection[str],
 ) -> set[str]:
-    """The names of volumes that somebody still uses; what nobody can use any more goes to `drop` or `leave`."""
+    """The names of volumes that somebody still uses; what nobody can use any more goes to `drop` or `leave`.
+
+    A boot ends what runs, not what is there: a container of another boot whose files are still here has only stopped.
+    """
     bound = {mount.mountpoint for mount in kernel.mounts}
     gone = {*result.finished}
     live: set[str] = set()
     for name, reference in references:
+        there = reference.kind is Kind.CONTAINER and reference.id in containers
         unseen = reference.kind is Kind.VIEW and f"{kernel.view}/{file_name(name)}/_data" not in bound
-        if reference.boot != kernel.boot or name in gone or (unseen and name not in of_plugins):
+        if name not in gone and there and reference.boot != kernel.boot:
+            if reference.running:
+                result.stopped.append((name, reference))
+        elif reference.boot != kernel.boot or name in gone or (unseen and name not in of_plugins):
             result.drop.append((name, reference.id))
         elif unseen:
             result.leave.append((name, reference))

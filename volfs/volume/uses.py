@@ -1,7 +1,7 @@
 """Users of volumes: who came, who left, and what is mounted for them.
 
-Law: a volume is mounted exactly while somebody uses it. Users are a stored set, never a counter: to come or to leave
-twice is as good as once.
+Law: a volume is mounted exactly while somebody uses it; a container that is only there, and does not run, is no such
+user. Users are a stored set, never a counter: to come or to leave twice is as good as once.
 
 A plugin keeps its users by id and cannot be asked for them. So a user of a plugin's volume is on record as LEAVING from
 before Mount is called until it is answered, and from the end of the use until Unmount is answered: whatever breaks in
@@ -81,13 +81,14 @@ class Uses:
 
     async def _mount_by_plugin(self, volume: Volume, user: str, place: Place | None) -> str:
         new = not self.has(volume.name, user)
+        before = self._only_there(volume.name, user)
         if new:
             await self._commits.commit(AddReference(volume.name, self._reference(user, Kind.LEAVING)))
         try:
             mountpoint = await self._plugin(volume).mount(volume, user, place)
         except HostError:  # its word that it did not mount
             if new:
-                await self._commits.commit(DropReference(volume.name, user))
+                await self._commits.commit(DropReference(volume.name, user) if before is None else before)
             raise
         except (Unavailable, OSError):  # it may have mounted
             if new:
@@ -119,7 +120,7 @@ class Uses:
 
     async def _leave(self, volume: Volume, user: str) -> None:
         if volume.local:
-            last = not self._store.references(volume.name)
+            last = not self._mounted_for(volume.name)
             await self._drivers.local.unmount(volume, user, last=last)
             return
         if self.has(volume.name, user):
@@ -167,7 +168,7 @@ class Uses:
             ),
         )
         for volume in volumes:
-            if volume.source and not self._store.references(volume.name):
+            if volume.source and not self._mounted_for(volume.name):
                 await self._drivers.local.unmount(volume, VIEW_REFERENCE, last=True)
         async with trio.open_nursery() as nursery:
             for volume in volumes:
@@ -180,8 +181,17 @@ class Uses:
             await self._commits.commit_unseen(DropReference(volume.name, VIEW_REFERENCE))
 
     def has(self, name: str, user: str) -> bool:
-        """Whether this user is one of the volume's."""
-        return any(one.id == user and one.kind is not Kind.LEAVING for one in self._store.references(name))
+        """Whether the volume is mounted for this user."""
+        return any(one.id == user and one.kind is not Kind.LEAVING for one in self._mounted_for(name))
+
+    def _only_there(self, name: str, user: str) -> AddReference | None:
+        """What makes a container again one that is there and does not run, if it was."""
+        found = (one for one in self._store.references(name) if one.id == user and not one.running)
+        return next((AddReference(name, one) for one in found), None)
+
+    def _mounted_for(self, name: str) -> list[Reference]:
+        """All but the containers that are only there: they have nothing mounted until they start."""
+        return [one for one in self._store.references(name) if one.running]
 
     def _is_leaving(self, name: str, user: str) -> bool:
         return any(one.id == user and one.kind is Kind.LEAVING for one in self._store.references(name))

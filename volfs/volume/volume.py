@@ -75,13 +75,19 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """One user of a volume: a Docker Mount ID, a container, the view.
 
-    `boot` is the kernel's boot id at the time: a reboot ends every container. `since` is in seconds since the epoch.
+    `boot` is the kernel's boot id at the time: a reboot ends every container. It is empty for a container that is only
+    there, in ROOT/containers, and not known to run. `since` is in seconds since the epoch.
     """
 
     id: str
     kind: Kind
     boot: str
     since: int
+
+    @property
+    def running(self) -> bool:
+        """Whether the volume must be mounted for it: who is only there needs the volume, and has nothing open in it."""
+        return bool(self.boot)
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
