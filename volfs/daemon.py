@@ -25,6 +25,8 @@ from pathlib import Path
 import trio
 
 from volfs import logs
+from volfs.adopt.adopt import restore
+from volfs.dockerroot import owner
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
@@ -40,7 +42,7 @@ from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
 from volfs.volume.changes import Owed
 from volfs.volume.lists import Lists
-from volfs.volume.recovery import boot_id, recover
+from volfs.volume.recovery import boot_id
 from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
 from volfs.volume.store import Store
@@ -225,8 +227,9 @@ def main(arguments: list[str]) -> int:
     logs.configure(settings.log_format)
     try:
         driver = LocalDriver(Path(settings.root))
+        owner.claim(driver.root)  # held until this process ends
         driver.prepare()
-        store, plan = recover(driver, settings.view)
+        store, plan = restore(driver, settings.view, adopting=settings.adopt)
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         return GIVE_UP

@@ -17,8 +17,8 @@ _SEVERAL = ("plugin_sockets", "plugin_path")
 class Settings:
     """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds.
 
-    `until_unmounted`: whoever unmounts the view wants it to end. What is new has a default: an upgrade replaces the
-    daemon under a keeper that has never heard of it.
+    `until_unmounted`: whoever unmounts the view wants it to end. `adopt`: a Docker root may be taken over. What is new
+    has a default: an upgrade replaces the daemon under a keeper that has never heard of it.
     """
 
     root: str
@@ -32,6 +32,7 @@ class Settings:
     log_format: str
     until_unmounted: bool = False
     plugin_path: tuple[str, ...] = PLUGIN_PATH
+    adopt: bool = False
 
     def to_json(self) -> str:
         """One line of JSON. A path that is not UTF-8 survives it, because everything else is escaped."""

@@ -4,6 +4,7 @@ import click
 
 from volfs import __version__
 from volfs.cli import usage, volumes
+from volfs.cli.adopt import adopt
 from volfs.cli.arguments import DEFAULT_SOCKET
 from volfs.cli.serve import serve
 
@@ -32,5 +33,5 @@ def app(context: click.Context, host: str) -> None:
     context.obj = host
 
 
-for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve):
+for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve, adopt):
     app.add_command(command)

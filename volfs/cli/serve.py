@@ -6,6 +6,7 @@ Every option has an environment variable, for units and containers: VOLFS_ROOT, 
 import grp
 import os
 import re
+from pathlib import Path
 
 import click
 
@@ -92,6 +93,7 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
     envvar="VOLFS_UNTIL_UNMOUNTED",
     help="End when somebody unmounts the view, instead of mounting it afresh.",
 )
+@click.option("--adopt", is_flag=True, envvar="VOLFS_ADOPT", help="Take a Docker data root over, if it is one.")
 def serve(
     root: str,
     view: str,
@@ -104,6 +106,7 @@ def serve(
     idle: float,
     log_format: str,
     until_unmounted: bool,
+    adopt: bool,
 ) -> int:
     """Keeps the volumes of a root and shows them as files, until SIGTERM or Ctrl-C.
 
@@ -111,7 +114,12 @@ def serve(
     VOLFS_ROOT for --root, VOLFS_RUN_DIR for --run-dir, and so on.
     """
     from volfs import keeper
+    from volfs.adopt import mark
+    from volfs.dockerroot import owner
 
+    owner.refuse_owned(Path(root))
+    if not adopt:
+        mark.refuse_unadopted(Path(root))
     settings = Settings(
         root=root,
         view=view,
@@ -124,5 +132,6 @@ def serve(
         idle=idle,
         log_format=log_format,
         until_unmounted=until_unmounted,
+        adopt=adopt,
     )
     return keeper.serve(settings)

@@ -45,7 +45,7 @@ class _Meta(msgspec.Struct, rename="pascal"):
 
 def write_record(directory: int, description: Description) -> None:
     """Writes both files into a new directory and syncs them; raises Invalid where a text in it is none."""
-    text = _meta_text(description)
+    text = meta_text(description)
     if description.options:
         _write("opts.json", to_text(description.options), directory)
     _write("meta.json", text, directory)
@@ -53,7 +53,7 @@ def write_record(directory: int, description: Description) -> None:
 
 def write_note(name: str, directory: int, description: Description) -> None:
     """Writes what meta.json would say into a new file and syncs it, for a volume without a directory here."""
-    _write(name, _meta_text(description), directory)
+    _write(name, meta_text(description), directory)
 
 
 def read_note(name: str, directory: int) -> Description | None:
@@ -75,7 +75,8 @@ def read_record(directory: int) -> Description:
     return Description(created, "local", meta.labels, options)
 
 
-def _meta_text(description: Description) -> bytes:
+def meta_text(description: Description) -> bytes:
+    """What meta.json says of a volume; raises Invalid where a text in it is none."""
     created = datetime.fromtimestamp(description.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         return msgspec.json.encode(_Meta(description.driver, created, description.labels, description.options))

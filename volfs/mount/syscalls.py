@@ -127,6 +127,11 @@ def rename_to_new(source: str, target: str, *, dir_fd: int) -> None:
         os.rename(source, target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
 
+def sync_file_system(descriptor: int) -> None:
+    """syncfs(2): what was written on the descriptor's file system is durable when this returns."""
+    _check(_libc.syncfs(descriptor), "")
+
+
 def read_mountinfo() -> list[MountEntry]:
     """The mounts that this process sees, oldest first."""
     return parse(Path("/proc/self/mountinfo").read_bytes())

@@ -82,7 +82,7 @@ def _plan(store: Store, scan: Scan, driver: LocalDriver, view: str) -> Plan:
     strangers = {name for name in mounted_in(kernel) if store.get(name) is None and driver.exists(name)}
     plain = {name for name in strangers if _is_plain(name, driver)}
     noted = [name for name in Notes(driver.volumes.parent).names() if store.get(name) is None]
-    found = Found(scan.names, scan.work, removed, plain, noted, containers_in(driver.volumes.parent))
+    found = Found(scan.names, scan.work, removed, plain, noted, containers_in(driver.root))
     return plan(store.entries(), found, store.all_references(), kernel)
 
 

@@ -1,0 +1,1 @@
+"""A Docker data root becomes a volfs root, in place."""
