@@ -2,6 +2,7 @@
 
     0    done                              125  no daemon, bad usage, and every other failure
     1    rm, inspect, df: no such volume   130  Ctrl-C
+         check: something is wrong
     2    rm: somebody uses it              141  whoever read our output has gone (128 + SIGPIPE, as a shell reports it)
 
 Law: a person sees one line, never a traceback. VOLFS_DEBUG=1 shows the traceback of a bug.

@@ -6,6 +6,7 @@ from volfs import __version__
 from volfs.cli import usage, volumes
 from volfs.cli.adopt import adopt
 from volfs.cli.arguments import DEFAULT_SOCKET
+from volfs.cli.check import check
 from volfs.cli.serve import serve
 
 
@@ -29,9 +30,10 @@ def app(context: click.Context, host: str) -> None:
     volfs create db              make a volume; its files are in /mnt/volfs/db/_data
     volfs ls                     see them all
     volfs df                     see how much is in them
+    volfs check                  see what is wrong, and what to do about it
     """
     context.obj = host
 
 
-for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve, adopt):
+for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve, adopt, check):
     app.add_command(command)

@@ -55,6 +55,24 @@ def write_metas(volumes: Path, wanted: Iterable[Wanted]) -> Written:
     return result
 
 
+def write_meta(path: Path, description: Description, aside: str) -> bool:
+    """Writes one directory's meta.json, durable when this returns; one that is there is kept as `aside`.
+
+    Returns whether there was one. Raises OSError, Invalid.
+    """
+    directory = os.open(path, DIRECTORY)
+    try:
+        _put(meta_text(description), directory)
+        there = _is_there(META, directory)
+        if there:
+            os.rename(META, aside, src_dir_fd=directory, dst_dir_fd=directory)
+        os.rename(_NEW, META, src_dir_fd=directory, dst_dir_fd=directory)
+        sync_file_system(directory)
+        return there
+    finally:
+        os.close(directory)
+
+
 def created(directory: int) -> int:
     """When a volume was made, in seconds since the epoch.
 
@@ -70,18 +88,21 @@ def _write(path: Path, wanted: Wanted, systems: dict[int, int]) -> bool:
     try:
         if _is_there(META, directory):
             return False
-        text = meta_text(Description(created(directory), "local", wanted.labels, wanted.options))
-        with suppress(FileNotFoundError):
-            os.unlink(_NEW, dir_fd=directory)
-        descriptor = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
-        with open(descriptor, "wb") as file:
-            file.write(text)
+        _put(meta_text(Description(created(directory), "local", wanted.labels, wanted.options)), directory)
         device = os.fstat(directory).st_dev
         if device not in systems:
             systems[device] = os.dup(directory)
         return True
     finally:
         os.close(directory)
+
+
+def _put(text: bytes, directory: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(_NEW, dir_fd=directory)
+    descriptor = os.open(_NEW, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
+    with open(descriptor, "wb") as file:
+        file.write(text)
 
 
 def _show(path: Path) -> bool:

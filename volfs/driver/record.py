@@ -75,6 +75,17 @@ def read_record(directory: int) -> Description:
     return Description(created, "local", meta.labels, options)
 
 
+def meta_damage(directory: int) -> str:
+    """Why meta.json cannot be read; "" where it can, and where there is none."""
+    try:
+        text = _read("meta.json", directory)
+        if text is not None:
+            msgspec.json.decode(text, type=_Meta)
+    except (Invalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return str(error)
+    return ""
+
+
 def meta_text(description: Description) -> bytes:
     """What meta.json says of a volume; raises Invalid where a text in it is none."""
     created = datetime.fromtimestamp(description.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

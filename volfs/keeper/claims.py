@@ -66,6 +66,14 @@ def is_served(root: str) -> bool:
         os.close(descriptor)
 
 
+def served_by(root: str) -> tuple[str, str]:
+    """Who has the root at this moment, for people, and the view; two empty texts where nobody has."""
+    if not is_served(root):
+        return "", ""
+    holder = _holder(root)
+    return _described(holder), str(holder.get("view") or "")
+
+
 def resolved(path: str) -> str:
     """The path without symlinks, as the mount table has it. readlink(2) asks a view for nothing; lstat(2) would."""
     for _ in range(40):

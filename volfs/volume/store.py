@@ -66,10 +66,14 @@ class _Reading:
 
 
 class Store:
-    """An open catalogue. Raises DamagedStore where the file cannot be read, Invalid where a newer volfs wrote it."""
+    """An open catalogue. Raises DamagedStore where the file cannot be read, Invalid where a newer volfs wrote it.
 
-    def __init__(self, path: Path, *, first_serial: int = 1, map_size: int = FIRST_MAP) -> None:
+    `reading`: not a byte is written, whoever has it open besides; for a look from another process.
+    """
+
+    def __init__(self, path: Path, *, first_serial: int = 1, map_size: int = FIRST_MAP, reading: bool = False) -> None:
         self.path = path
+        self._reading = reading
         self._settled: list[int] = []
         self._all_settled = False
         try:
@@ -87,21 +91,25 @@ class Store:
             raise
 
     def _open(self, path: Path, map_size: int) -> None:
-        _reserve(path.with_name(f"{path.name}-lock"))
-        size = max(map_size, path.stat().st_size * 2 if path.exists() else 0)
-        self._env = lmdb.open(
-            str(path), subdir=False, mode=0o600, max_dbs=len(_DATABASES), map_size=size, max_readers=64, readahead=False
-        )
-        self._env.reader_check()  # a daemon that was killed in the middle of a read left its slot
+        options: dict[str, Any] = {"subdir": False, "max_dbs": len(_DATABASES), "max_readers": 64, "readahead": False}
+        if self._reading:
+            self._env = lmdb.open(str(path), readonly=True, create=False, **options)
+        else:
+            _reserve(path.with_name(f"{path.name}-lock"))
+            size = max(map_size, path.stat().st_size * 2 if path.exists() else 0)
+            self._env = lmdb.open(str(path), mode=0o600, map_size=size, **options)
+            self._env.reader_check()  # a daemon that was killed in the middle of a read left its slot
         info = self._env.info()
         if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
-        databases = [self._env.open_db(name) for name in _DATABASES]
+        databases = [self._env.open_db(name, create=not self._reading) for name in _DATABASES]
         self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, self._system = databases
 
     def _check_format(self, first_serial: int) -> None:
         with self._read() as read:
             text = read.get(_FORMAT, db=self._system)
+        if text is None and self._reading:
+            raise DamagedStore(f"the catalogue {self.path} is empty")
         if text is None:
             with self._env.begin(write=True) as write:
                 write.put(_FORMAT, str(FORMAT).encode(), db=self._system)
@@ -118,6 +126,8 @@ class Store:
         with self._read() as read:
             if read.stat(self._volumes)["entries"] != read.stat(self._serials)["entries"]:
                 raise DamagedStore(f"the catalogue {self.path} contradicts itself")
+        if self._reading:
+            return
         with self._env.begin(write=True) as write:  # looks at the list of free pages, which no read does
             write.put(b"probe", b"", db=self._system)
             write.abort()

@@ -1,0 +1,145 @@
+"""The look at a root: everything that the rules want to know, gathered without writing a byte there.
+
+Law: no symlink is followed below the root, no fifo waited for, and what is mounted is not touched: only the mount table
+is asked about it, because its server may be gone.
+"""
+
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from volfs.adopt.containers import read_containers
+from volfs.adopt.mark import Standing, standing
+from volfs.check.catalogue import read_catalogue
+from volfs.check.observation import Directory, Observation, Seen
+from volfs.dockerroot import owner
+from volfs.dockerroot.metadata import Record
+from volfs.dockerroot.source import read_metadata
+from volfs.driver.local import LocalDriver
+from volfs.driver.names import VolumeName, is_volume_name
+from volfs.driver.notes import Notes
+from volfs.driver.options import mount_source
+from volfs.driver.record import meta_damage, read_record
+from volfs.driver.registry import Registry
+from volfs.driver.sweep import DIRECTORY
+from volfs.errors import HostError, Invalid, NotFound
+from volfs.findings import Finding
+from volfs.keeper.claims import served_by
+from volfs.keeper.fuse import FSTYPE
+from volfs.mount.syscalls import read_mountinfo
+from volfs.volume.recovery import boot_id
+from volfs.volume.volume import LOCAL, Volume
+
+CATALOGUE = "metadata.mdb"
+_PRIVATE = (CATALOGUE, f"{CATALOGUE}-lock", "metadata.db", "metadata.adopted")
+
+
+def look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
+    """Looks at a root of volfs' or Docker's. Raises NotFound for what is none, HostError where one cannot look."""
+    if not (root / "volumes").is_dir():
+        raise NotFound(f"{root} is no root of volfs' and no Docker data root: it has no directory called volumes")
+    try:
+        return _look(root, plugin_path)
+    except OSError as error:
+        raise HostError(f"{error.filename or root} cannot be looked at: {error.strerror}", error.errno) from error
+
+
+def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
+    driver = LocalDriver(root)
+    volumes = driver.volumes
+    who, view = served_by(str(root))
+    locked = owner.locked_by(root)
+    now = standing(root)
+    docker = now is Standing.NEW or (bool(locked) and not who and (owner.runs_docker(locked) or now.due))
+    scan = driver.scan()
+    mounts = read_mountinfo()
+    records, damage = _records(root) if docker or now.due else (None, ())
+    containers, trouble = read_containers(root)
+    seen = Observation(str(root), str(volumes), boot_id(), (root / "volumes").stat().st_uid, now, docker)
+    return replace(
+        seen,
+        uid=root.stat().st_uid,
+        owner=who or locked,
+        view=view,
+        linked=(root / "volumes").is_symlink(),
+        catalogue=None if docker else read_catalogue(volumes / CATALOGUE),
+        records=records,
+        damage=damage,
+        containers=containers,
+        trouble=trouble,
+        directories=_directories(volumes, {mount.mountpoint for mount in mounts}),
+        work=scan.work,
+        strangers=[name for name in scan.ignored if not is_volume_name(name)],
+        notes=Notes(volumes.parent).names(),
+        files=_files(volumes),
+        mounts=mounts,
+        views=[one.mountpoint for one in mounts if one.fstype == FSTYPE and one.source == str(driver.root)],
+        drivers=frozenset(Registry(plugin_path).names()),
+    )
+
+
+def _records(root: Path) -> tuple[list[Volume], tuple[Finding, ...]]:
+    try:
+        records, reading = read_metadata(root / owner.METADATA)
+    except (NotFound, Invalid) as error:
+        return [], (Finding("metadata-unreadable", str(error)),)
+    return [_as_volume(record) for record in records], reading.findings
+
+
+def _as_volume(record: Record) -> Volume:
+    return Volume(VolumeName(record.name), 0, 0, record.driver or LOCAL, record.options, record.labels)
+
+
+def _files(volumes: Path) -> dict[str, Seen]:
+    found = {str(volumes): _seen(str(volumes), None)}
+    found.update({str(volumes / name): _seen(str(volumes / name), None) for name in _PRIVATE})
+    return {path: seen for path, seen in found.items() if seen is not None}
+
+
+def _directories(volumes: Path, mounted: Collection[str]) -> list[Directory]:
+    """Everything in ROOT/volumes that has a volume's name, and is none of the files there."""
+    names = [name for name in os.listdir(volumes) if is_volume_name(name)]  # noqa: PTH208 (names are all that is wanted)
+    found = []
+    for name in sorted(names):
+        itself = _seen(str(volumes / name), None)
+        if itself is None or (name.startswith("metadata.") and stat.S_ISREG(itself.mode)):
+            continue
+        if stat.S_ISDIR(itself.mode):
+            directory = _directory(volumes / name, name, itself, f"{volumes}/{name}/_data" in mounted)
+            if directory is not None:
+                found.append(directory)
+        elif name != "backingFsBlockDev":
+            found.append(Directory(name, itself))
+    return found
+
+
+def _directory(path: Path, name: str, itself: Seen, mounted: bool) -> Directory | None:
+    """None for one that went meanwhile."""
+    try:
+        here = os.open(path, DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        description = read_record(here)
+        return Directory(
+            name,
+            itself,
+            Seen(stat.S_IFDIR, itself.uid) if mounted else _seen("_data", here),
+            _seen("opts.json", here),
+            _seen("meta.json", here),
+            description.damage or "",
+            meta_damage(here),
+            mount_source(description.options) is not None,
+        )
+    finally:
+        os.close(here)
+
+
+def _seen(name: str, directory: int | None) -> Seen | None:
+    try:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return Seen(status.st_mode, status.st_uid)
