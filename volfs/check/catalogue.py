@@ -28,6 +28,8 @@ def read_catalogue(path: Path) -> Catalogue | None:
     """What a catalogue says; None where there is no such file. Raises HostError where it cannot be opened."""
     if not path.exists():
         return None
+    if not path.stat().st_size:
+        return Catalogue(damage=f"the catalogue {path} is empty")
     command = [sys.executable, "-P", "-m", "volfs.check.catalogue", str(path)]
     for _ in range(TRIES):
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -3,19 +3,20 @@
 Exit code: 0 nothing is wrong, 1 something is, 125 it could not be looked at, or not be repaired now.
 """
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from volfs.cli.output import complain, say, say_json, say_table
+from volfs.cli.output import aligned, complain, printable, say, say_json
 from volfs.settings import PLUGIN_PATH
 
 if TYPE_CHECKING:
     from volfs.check.problem import Problem
 
 WRONG, REFUSED = 1, 125
-COLUMNS = ("SEVERITY", "CODE", "VOLUME", "WHAT IT MEANS", "WHAT TO DO")
 
 
 @click.command()
@@ -38,6 +39,7 @@ def check(root: str, repair: bool, form: str, plugin_path: tuple[str, ...]) -> i
     from volfs.errors import VolfsError
     from volfs.keeper.claims import resolved
 
+    logging.getLogger("volfs").setLevel(logging.CRITICAL)  # what happens is said here, step by step
     session = Session(Path(resolved(str(Path(root).absolute()))), plugin_path)
     found = session.problems()
     refused = ""
@@ -57,11 +59,17 @@ def _show(found: "list[Problem]", root: Path, form: str) -> None:
     if form == "json":
         say_json([_object(one) for one in found])
     elif found:
-        say_table(
-            COLUMNS, [(one.severity.value, one.code, one.volume or "-", one.meaning, one.remedy) for one in found]
-        )
+        say("\n".join(_lines(found)))
     else:
         say(f"nothing is wrong with {root}")
+
+
+def _lines(found: "list[Problem]") -> Iterator[str]:
+    """Two lines a problem: what it is, in columns, and what to do."""
+    rows = [[one.severity.value, one.code, printable(one.volume) or "-", printable(one.meaning)] for one in found]
+    for row, one in zip(aligned(rows).split("\n"), found, strict=True):
+        yield row
+        yield f"{'':10}{printable(one.remedy)}"
 
 
 def _object(one: "Problem") -> dict[str, object]:
