@@ -122,6 +122,8 @@ def test_an_entry_without_a_directory_is_kept_as_missing_and_heals(root):
     root.directory("db")
     plan, volumes, _ = restored(root)
     assert plan.returned == ["db"]
+    assert volumes["db"].created > 0
+    assert json.loads((root.volumes / "db" / "meta.json").read_text())["Labels"] == {"team": "web"}
     assert (volumes["db"].state, volumes["db"].labels) == (State.OK, {"team": "web"})
 
 

@@ -7,7 +7,6 @@ is asked about it, because its server may be gone.
 import os
 import stat
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 
 from volfs.adopt.containers import read_containers
@@ -57,10 +56,13 @@ def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
     mounts = read_mountinfo()
     records, damage = _records(root) if docker or now.due else (None, ())
     containers, trouble = read_containers(root)
-    seen = Observation(str(root), str(volumes), boot_id(), (root / "volumes").stat().st_uid, now, docker)
-    return replace(
-        seen,
+    return Observation(
+        root=str(root),
+        volumes=str(volumes),
+        boot=boot_id(),
         uid=root.stat().st_uid,
+        standing=now,
+        docker=docker,
         owner=who or locked,
         view=view,
         linked=(root / "volumes").is_symlink(),

@@ -43,7 +43,7 @@ def check(root: str, repair: bool, form: str, plugin_path: tuple[str, ...]) -> i
     session = Session(Path(resolved(str(Path(root).absolute()))), plugin_path)
     found = session.problems()
     refused = ""
-    if repair:
+    if repair and found:
         try:
             found = session.repair(found, lambda step: say(step) if form == "table" else complain(step), complain)
         except VolfsError as error:

@@ -17,7 +17,7 @@ from volfs.driver.measure import Measure
 from volfs.driver.names import parse_volume_name
 from volfs.driver.options import check
 from volfs.errors import InUse, NotFound, Unavailable
-from volfs.volume.observe import described, doubtful, noted, observe, trouble
+from volfs.volume.observe import described, doubtful, noted, observe, returned, trouble
 from volfs.volume.volume import State, Volume
 
 T = TypeVar("T")
@@ -51,6 +51,8 @@ class LocalVolumes:
     async def look(self, volume: Volume) -> Volume:
         """The record as its directory says that it should be."""
         state, options = await self.run(observe, self.hands, volume)
+        if volume.state is State.MISSING and state is not State.MISSING:
+            volume = await self.run(returned, self.hands, volume)
         return (
             volume
             if (state, options) == noted(volume)

@@ -1,6 +1,11 @@
 """What a volume's directory says of it, against what the store has noted."""
 
+from contextlib import suppress
+
+import msgspec
+
 from volfs.driver.local import Description, LocalDriver
+from volfs.driver.metas import Wanted, write_metas
 from volfs.driver.names import VolumeName
 from volfs.errors import NotFound
 from volfs.volume.volume import State, Volume
@@ -45,6 +50,19 @@ def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] 
     if description.damage or gone:
         return State.DAMAGED, volume.options
     return State.OK, description.options or volume.options
+
+
+def returned(driver: LocalDriver, volume: Volume) -> Volume:
+    """The record of a missing volume whose directory is there again, which describes itself from now on.
+
+    One that came from Docker has no meta.json, and nobody knew when it was made.
+    """
+    write_metas(driver.volumes, [Wanted(volume.name, volume.labels, volume.options)])
+    if volume.created:
+        return volume
+    with suppress(NotFound):
+        return msgspec.structs.replace(volume, created=driver.describe(volume.name).created)
+    return volume
 
 
 def doubtful(volume: Volume) -> bool:

@@ -19,7 +19,7 @@ from volfs.mount.syscalls import detach, read_mountinfo
 from volfs.volume import probe
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
 from volfs.volume.encoding import DamagedStore
-from volfs.volume.observe import described, recalled
+from volfs.volume.observe import described, recalled, returned
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
 from volfs.volume.volume import Kind, State
@@ -124,7 +124,7 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
         yield from _in_state(store, name, State.MISSING)
     for name in result.returned:
         log.info("volume is there again", extra={"volume": name})
-        yield from _in_state(store, name, State.OK)
+        yield from (Put(returned(driver, change.volume)) for change in _in_state(store, name, State.OK))
     for name in result.finished:
         yield Delete(name)
     for name, id_ in result.drop:
@@ -155,7 +155,7 @@ def _recalled(name: str, driver: LocalDriver) -> Iterator[Change]:
     yield Put(recalled(VolumeName(name), note))
 
 
-def _in_state(store: Store, name: str, state: State) -> Iterator[Change]:
+def _in_state(store: Store, name: str, state: State) -> Iterator[Put]:
     volume = store.get(name)
     if volume is not None:
         yield Put(msgspec.structs.replace(volume, state=state))
