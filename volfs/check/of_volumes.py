@@ -81,7 +81,7 @@ def _instead(seen: Observation, name: str, *, used: bool) -> str:
         running = "Docker forgets a volume without a directory when it starts"
         return f"{running}; or remove the containers, then `docker volume rm {name}`" if used else running
     if used:
-        return f"or give it up: `volfs container release` for each of them, then `volfs rm {name}`"
+        return f"or give it up: remove these containers from {seen.root}/containers, then `volfs rm {name}`"
     return f"or give it up: `volfs rm {name}`"
 
 

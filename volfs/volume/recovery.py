@@ -18,6 +18,7 @@ from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
 from volfs.volume import probe
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
+from volfs.volume.containers import containers_in
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled, returned
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
@@ -84,11 +85,6 @@ def _plan(store: Store, scan: Scan, driver: LocalDriver, view: str) -> Plan:
     noted = [name for name in Notes(driver.volumes.parent).names() if store.get(name) is None]
     found = Found(scan.names, scan.work, removed, plain, noted, containers_in(driver.root))
     return plan(store.entries(), found, store.all_references(), kernel)
-
-
-def containers_in(root: Path) -> set[str]:
-    """The ids of the containers whose files lie in a root, as in Docker's."""
-    return {path.parent.name for path in root.glob("containers/*/config.v2.json")}
 
 
 def _is_plain(name: str, driver: LocalDriver) -> bool:

@@ -25,7 +25,7 @@ from volfs.volume.store import Store
 from volfs.volume.trash import Trash
 from volfs.volume.usage import Usage
 from volfs.volume.uses import Uses
-from volfs.volume.volume import LOCAL, Reference, State, Volume, users
+from volfs.volume.volume import LOCAL, Reference, State, Volume
 from volfs.volume.writer import Writer
 
 LISTED_AT_ONCE = 2_000  # volumes read between two turns of the event loop: some milliseconds
@@ -145,7 +145,7 @@ class VolumeService:
                 if force:
                     return
                 raise NotFound(f"get {name}: no such volume")
-            in_use_by = [one.id for one in users(self.store.references(name))]
+            in_use_by = await self.uses.of(name)
             if in_use_by:
                 raise InUse(f"remove {name}: volume is in use - [{', '.join(in_use_by)}]")
             with named("remove", name):

@@ -18,13 +18,14 @@ import trio
 from volfs.errors import HostError, NotFound, Unavailable, VolfsError
 from volfs.volume.changes import AddReference, DropReference, Put
 from volfs.volume.commits import Commits
+from volfs.volume.containers import is_container
 from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
 from volfs.volume.plugins import PluginVolumes
 from volfs.volume.store import Store
-from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume
+from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume, users
 
 Place = Callable[[str], None]
 
@@ -112,7 +113,7 @@ class Uses:
             if volume is not None and self.has(name, user):
                 self._tell("unmount", volume, user)
             if volume is None or volume.local:
-                await self._commits.commit(DropReference(name, user))
+                await self._commits.commit(await self._end_of_use(name, user))
             if volume is not None:
                 with named("unmount", name):
                     await self._leave(volume, user)
@@ -151,9 +152,24 @@ class Uses:
             self.on_trouble(volume.driver)
             return
         except HostError:
-            await self._commits.commit(DropReference(volume.name, user))
+            await self._commits.commit(await self._end_of_use(volume.name, user))
             raise
-        await self._commits.commit(DropReference(volume.name, user))
+        await self._commits.commit(await self._end_of_use(volume.name, user))
+
+    async def _end_of_use(self, name: str, user: str) -> AddReference | DropReference:
+        """Who uses a volume no more is no user of it, but for a container that is there: it may start again."""
+        one = next((one for one in self._store.references(name) if one.id == user), None)
+        if one is not None and await self._is_there(user):
+            return AddReference(name, Reference(user, Kind.CONTAINER, "", one.since))
+        return DropReference(name, user)
+
+    async def _is_there(self, container: str) -> bool:
+        return await self._drivers.local.run(is_container, self._drivers.local.hands.root, container)
+
+    async def of(self, name: str) -> list[str]:
+        """The ids of those who keep the volume from being removed."""
+        found = users(self._store.references(name))
+        return [one.id for one in found if one.running or await self._is_there(one.id)]
 
     async def leave_view(self) -> None:
         """The view goes, for good: it uses no volume any more, and its kernel caches are nobody's concern."""
