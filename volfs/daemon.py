@@ -31,14 +31,14 @@ from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
 from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
-from volfs.view import serving
+from volfs.view import serving, tree
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
-from volfs.view.invalidation import Invalidator, notices, notices_of_figures
+from volfs.view.invalidation import Invalidator, notices, notices_of_figures, notices_of_texts
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
-from volfs.volume.changes import Owed
+from volfs.volume.changes import Edition, Owed
 from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import Plan, removing_serial
@@ -48,6 +48,7 @@ from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer
 
+RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten in one call of a thread
 GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
 
 log = logging.getLogger(__name__)
@@ -145,10 +146,20 @@ class Daemon:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""
         if self._held.fresh:
             self._store.settle_all()
-            return
-        for one in (owed := self._store.owed()):
-            await self._changed(one)
-        self._store.settle(owed)
+        else:
+            for one in (owed := self._store.owed()):
+                await self._changed(one)
+            self._store.settle(owed)
+        if self._store.edition() != tree.edition():
+            await self._renew_texts()
+
+    async def _renew_texts(self) -> None:
+        """After an upgrade: the kernel would cut the texts at the lengths that it has cached of the old ones."""
+        rows = self._store.numbers(0, RENEWED_AT_ONCE)
+        while rows and not self._held.fresh:
+            await self._invalidator.send(notices_of_texts([serial for serial, _, _ in rows]))
+            rows = self._store.numbers(rows[-1][0], RENEWED_AT_ONCE)
+        await self._service.commits.commit_unseen(Edition(tree.edition()))
 
     # HTTP
 
