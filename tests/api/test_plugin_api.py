@@ -84,6 +84,12 @@ def test_a_bad_create_is_refused_and_makes_nothing(plugged, call, fields, why):
     assert os.listdir(plugged.view) == []
 
 
+def test_what_podman_notes_beside_the_mount_options_is_not_taken_for_options(plugged, call):
+    notes = {"SIZE": "1m", "INODES": "9", "UID": "5", "GID": "6", "NOQUOTA": "true"}
+    assert call("VolumeDriver.Create", Name="db", Opts={**TMPFS, **notes}) == (200, {})
+    assert plugged.request("GET", "/volumes/db")[1]["Options"] == TMPFS
+
+
 def test_a_volume_is_mounted_exactly_while_somebody_uses_it(plugged, call):
     call("VolumeDriver.Create", Name="db", Opts=TMPFS)
     place = {"Mountpoint": str(plugged.root / "volumes" / "db" / "_data")}

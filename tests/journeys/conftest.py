@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.docker_daemon import Docker
+from tests.journeys.podman_host import Podman
 
 ORDINARY = 65534  # a user without rights, known to every Linux
 
@@ -121,3 +122,14 @@ def docker() -> Iterator[Docker]:
         yield docker
     finally:
         docker.stop()
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Podman]:
+    """A Podman with an image to make containers of."""
+    podman = Podman(Path(tempfile.mkdtemp(prefix="volfs-podman-")))
+    try:
+        podman.make_image()
+        yield podman
+    finally:
+        podman.stop()

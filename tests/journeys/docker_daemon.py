@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 
+from tests.journeys.busybox_image import pack_image
 from volfs.mount.mountinfo import under
 from volfs.mount.syscalls import detach, read_mountinfo
 
@@ -35,13 +36,7 @@ class Docker:
             time.sleep(0.1)
 
     def make_image(self):
-        tree = self.place / "image"
-        (tree / "bin").mkdir(parents=True)
-        shutil.copy(shutil.which("busybox"), tree / "bin" / "busybox")
-        for applet in ("sh", "date", "cat", "ls", "sleep", "head", "mount"):
-            (tree / "bin" / applet).symlink_to("busybox")
-        subprocess.run(["tar", "-C", tree, "-cf", self.place / "image.tar", "."], check=True)
-        self("import", self.place / "image.tar", IMAGE)
+        self("import", pack_image(self.place), IMAGE)
 
     def run(self, *words):
         return self("run", "--network", "none", *words)

@@ -22,6 +22,8 @@ from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind, Volume
 
 MEDIA_TYPE = "application/vnd.docker.plugins.v1.1+json"
+# Podman repeats these words of `o` in capitals, as notes to itself. Source: podman, pkg/domain/infra/abi/parse.
+PODMANS_NOTES = frozenset({"SIZE", "INODES", "UID", "GID", "NOQUOTA"})
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,8 @@ class PluginApi:
     async def _create(self, call: Call) -> dict[str, Any]:
         if not call.Name:
             raise Invalid("create: a volume needs a name")
-        await self._service.create(call.Name, options=call.Opts)
+        options = {key: value for key, value in (call.Opts or {}).items() if key not in PODMANS_NOTES}
+        await self._service.create(call.Name, options=options or None)
         return {}
 
     async def _remove(self, call: Call) -> dict[str, Any]:
