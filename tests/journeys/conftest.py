@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Served
 from tests.journeys.docker_daemon import Docker
 from tests.journeys.podman_host import Podman
 
@@ -110,6 +111,18 @@ def client() -> Iterator[Callable[..., Client]]:
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One daemon for a module whose tests leave each other in peace."""
+    served = Served(tmp_path_factory.mktemp("shared"))
+    try:
+        yield served
+    finally:
+        served.clean_up()
+    assert not served.mounts()
+    assert "Traceback" not in served.log()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import Served, UnixConnection
+from tests.conftest import UnixConnection
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
@@ -174,15 +174,6 @@ def test_volfs_answers_as_docker_does(served, docker):
 
 @pytest.mark.parametrize(("request_", "status", "words"), DIFFERENT, ids=lambda one: str(one)[:60])
 def test_what_is_different_from_docker_is_so_on_purpose(shared, request_, status, words):
+    shared.create("ac")
     found, text = ask(shared.socket, *request_)
     assert (found, words in json.loads(text).get("message", "")) == (status, True), text
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One daemon for all of DIFFERENT."""
-    served = Served(tmp_path_factory.mktemp("shared"))
-    served.create("ac")
-    yield served
-    served.clean_up()
-    assert "Traceback" not in served.log()
