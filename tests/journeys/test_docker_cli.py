@@ -24,7 +24,17 @@ FORMATS = (
     '{{.Name}}: {{.Label "a"}}',
     "{{.Labels}} {{.Scope}}",
 )
-FILTERS = ("dangling=true", "dangling=0", "driver=local", "driver=other", "name=aa", "name=a", "label=a", "label=a=2")
+FILTERS = (
+    "dangling=true",
+    "dangling=0",
+    "driver=local",
+    "driver=other",
+    "name=tt",
+    "name=t",
+    "name=^a[ab]$",
+    "label=a",
+    "label=a=2",
+)
 
 
 def volume(*words):
@@ -47,7 +57,7 @@ COMMANDS = [
     *(volume("ls", "--format", text) for text in FORMATS),
     *(volume("ls", "-q", "--filter", text) for text in FILTERS),
     volume("ls", "-q", "--filter", "label=a", "--filter", "label=b"),
-    volume("ls", "-q", "--filter", "name=aa", "--filter", "name=tt"),
+    volume("ls", "-q", "--filter", "name=^ab$", "--filter", "name=tt"),
     volume("inspect", "aa", "ab", "tt"),
     volume("inspect", "nothing"),
     volume("inspect", "aa", "nothing"),
