@@ -74,7 +74,7 @@ class Docker:
         shutil.rmtree(self.place, ignore_errors=True)
 
     def _end_what_is_left(self):
-        """Where a dockerd did not come up again, its containers still run: each below a process that names our place."""
+        """Where a dockerd did not come up again, its containers run on: each below a process that names our place."""
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if str(self.place).encode() in (process / "cmdline").read_bytes():
