@@ -12,7 +12,7 @@ from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
 TMPFS = {"type": "tmpfs", "device": "tmpfs"}
-MANY = 100_000
+MANY = 60_000
 
 
 def data(served, name):

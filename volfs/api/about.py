@@ -60,7 +60,6 @@ def info_of(host: Host, root: str) -> dict[str, Any]:
         "Images": 0,
         "Driver": "volfs",
         "DriverStatus": [],
-        "SystemStatus": None,
         "Labels": [],
         "SecurityOptions": [],
         "Warnings": None,
