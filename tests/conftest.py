@@ -74,7 +74,8 @@ class Served:
         """The keeper's process, which may not get ready at all."""
         command = [self._python, "-m", "volfs", "serve", "--root", str(self.root), "--view", str(self.view)]
         command += ["--run-dir", str(self.run_dir), *self._arguments]
-        command += [] if "--plugin-socket" in self._arguments else ["--plugin-socket", "none"]
+        for option in ("--plugin-socket", "--plugin-path"):
+            command += [] if option in self._arguments else [option, "none"]
         with self._log.open("ab") as log:
             environment = {**os.environ, "PYTHONPATH": self._project, **self._environment}
             who = {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}

@@ -1,8 +1,8 @@
 """`volfs` and `python -m volfs`: runs a command and turns every way in which it can end into an exit code.
 
-    0    done                          125  no daemon, bad usage, and every other failure
-    1    rm, inspect: no such volume   130  Ctrl-C
-    2    rm: somebody uses it          141  whoever read our output has gone (128 + SIGPIPE, as a shell reports it)
+    0    done                              125  no daemon, bad usage, and every other failure
+    1    rm, inspect, df: no such volume   130  Ctrl-C
+    2    rm: somebody uses it              141  whoever read our output has gone (128 + SIGPIPE, as a shell reports it)
 
 Law: a person sees one line, never a traceback. VOLFS_DEBUG=1 shows the traceback of a bug.
 """

@@ -3,8 +3,9 @@
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
-      settle            owed invalidations, checks  http            the Engine API and the plugin protocol
-      lifeline          ends with the keeper        signals         SIGTERM: stop. SIGHUP: make room for the next
+      Lists.run         asks the plugins            http            the Engine API and the plugin protocol
+      Usage.run         measures when asked         signals         SIGTERM: stop. SIGHUP: make room for the next
+      settle            owed invalidations, checks  lifeline        ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
 true after a crash is seen to by restore, never on the way out.
@@ -17,6 +18,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ import trio
 
 from volfs import logs
 from volfs.driver.local import LocalDriver
+from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
@@ -31,11 +34,12 @@ from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
 from volfs.view import serving
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
-from volfs.view.invalidation import Invalidator, notices
+from volfs.view.invalidation import Invalidator, notices, notices_of_figures
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
 from volfs.volume.changes import Owed
+from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
@@ -72,14 +76,17 @@ class Daemon:
         self._replaced = False
         self._writer = Writer(store)
         self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
-        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id())
+        registry = Registry(settings.plugin_path, settings.plugin_sockets)
+        self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
+        self._lists = Lists(self._service)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
         self._invalidator = Invalidator()
-        self._service.on_change = self._changed
-        self._service.on_release = self._let_go
+        self._service.commits.on_change = self._changed
+        self._service.drivers.local.on_release = self._let_go
+        self._service.usage.on_figures = self._figures_changed
 
     async def run(self, began: float) -> None:
         """Serves until it is asked to end, or the view is gone. `began`: when the process did, monotonic."""
@@ -88,6 +95,8 @@ class Daemon:
             nursery.start_soon(self._writer.run)
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
+            nursery.start_soon(self._lists.run)
+            nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
             nursery.start_soon(self._serve_view)
@@ -98,6 +107,7 @@ class Daemon:
             nursery.start_soon(self._verify)
             await self._ending.wait()
             self._service.events.close()
+            self._service.usage.close()
             with trio.move_on_after(GRACE):
                 if not self._replaced:
                     await self._leave()
@@ -124,6 +134,9 @@ class Daemon:
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         await self._invalidator.send(notices(owed, current))
 
+    async def _figures_changed(self, owed: Sequence[Owed]) -> None:
+        await self._invalidator.send(notices_of_figures(owed))
+
     def _let_go(self, volume: Volume) -> None:
         """The volume is about to be unmounted: descriptors of its data that are cached would keep it busy."""
         self._passthrough.forget_tree(inode(volume.serial, NodeKind.DATA))
@@ -143,7 +156,9 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(http.serve_http, self._service, self._held.listeners, self._ending.wait, GRACE)
+            await nursery.start(
+                http.serve_http, self._service, self._lists, self._held.listeners, self._ending.wait, GRACE
+            )
             task_status.started()
         done.set()
 
@@ -172,7 +187,7 @@ class Daemon:
         """Reads the opts.json of volumes with options: one that cannot be read makes its volume unusable, no other."""
         for name in self._plan.verify:
             try:
-                volume = await self._service.verify(name)
+                volume = await self._service.get(name)
             except NotFound:
                 continue  # removed meanwhile
             except VolfsError as error:
@@ -198,7 +213,7 @@ class Daemon:
     async def _leave(self) -> None:
         """Not where a signal is heard: the keeper detaches the view meanwhile, which ends the daemon as well."""
         try:
-            await self._service.leave_view()
+            await self._service.uses.leave_view()
         except VolfsError as error:  # the next restore sees to what is left
             log.warning("the view's volumes are left mounted", extra={"why": str(error)})
 

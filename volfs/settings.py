@@ -5,15 +5,21 @@ Law: plain JSON in, the same value out. Whether a path can be used is for the ke
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
+PLUGIN_PATH = ("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")  # as dockerd's
 DEFAULT_SOCKET = "/run/volfs/volfs.sock"
 GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that starting it again will not help
+_SEVERAL = ("plugin_sockets", "plugin_path")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds."""
+    """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds.
+
+    `until_unmounted`: whoever unmounts the view wants it to end. What is new has a default: an upgrade replaces the
+    daemon under a keeper that has never heard of it.
+    """
 
     root: str
     view: str
@@ -24,6 +30,8 @@ class Settings:
     data_plane: str
     idle: float
     log_format: str
+    until_unmounted: bool = False
+    plugin_path: tuple[str, ...] = PLUGIN_PATH
 
     def to_json(self) -> str:
         """One line of JSON. A path that is not UTF-8 survives it, because everything else is escaped."""
@@ -31,6 +39,8 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """The value that `to_json` wrote; raises ValueError, KeyError or TypeError for anything else."""
-        fields = json.loads(text)
-        return cls(**{**fields, "plugin_sockets": tuple(fields["plugin_sockets"])})
+        """The value that `to_json` wrote, also that of a newer volfs; raises ValueError, KeyError or TypeError."""
+        given = json.loads(text)
+        known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
+        known.update({key: tuple(known[key]) for key in _SEVERAL if key in known})
+        return cls(**known)

@@ -1,5 +1,6 @@
 """How `volfs serve` reads its options. The keeper is replaced; what it does has tests of its own."""
 
+import json
 import os
 import sys
 import types
@@ -35,6 +36,7 @@ def test_without_options_the_places_of_a_system_are_taken(serve):
         view="/mnt/volfs",
         run_dir="/run/volfs",
         plugin_sockets=("/run/docker/plugins/volfs.sock",),
+        plugin_path=("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins"),
         mode=0o750,
         gid=os.getegid(),
         data_plane="auto",
@@ -45,11 +47,24 @@ def test_without_options_the_places_of_a_system_are_taken(serve):
 
 def test_every_option_reaches_the_keeper(serve, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = "--root r --view ./v/../w --run-dir run --plugin-socket a --plugin-socket /b --group daemon --mode 711"
-    _, settings, _ = serve(*words.split(), "--data-plane", "fuse", "--idle", "1.5h", "--log-format", "json")
+    words = "--root r --view ./v/../w --run-dir run --plugin-socket a --plugin-socket /b"
+    words += " --plugin-path p --group daemon --mode 711"
+    _, settings, _ = serve(
+        *words.split(), "--data-plane", "fuse", "--idle", "1.5h", "--log-format", "json", "--until-unmounted"
+    )
     here = str(tmp_path)
     assert settings == Settings(
-        f"{here}/r", f"{here}/w", f"{here}/run", (f"{here}/a", "/b"), 0o711, 1, "fuse", 5400.0, "json"
+        f"{here}/r",
+        f"{here}/w",
+        f"{here}/run",
+        (f"{here}/a", "/b"),
+        0o711,
+        1,
+        "fuse",
+        5400.0,
+        "json",
+        True,
+        (f"{here}/p",),
     )
 
 
@@ -59,13 +74,15 @@ def test_the_environment_has_a_name_for_every_option(serve):
         VOLFS_VIEW="/v",
         VOLFS_RUN_DIR="/n",
         VOLFS_PLUGIN_SOCKET="/a /b",
+        VOLFS_PLUGIN_PATH="none",
         VOLFS_GROUP="1234",
         VOLFS_MODE="0o755",
         VOLFS_DATA_PLANE="bind",
         VOLFS_IDLE="250ms",
         VOLFS_LOG_FORMAT="json",
+        VOLFS_UNTIL_UNMOUNTED="1",
     )
-    assert settings == Settings("/r", "/v", "/n", ("/a", "/b"), 0o755, 1234, "bind", 0.25, "json")
+    assert settings == Settings("/r", "/v", "/n", ("/a", "/b"), 0o755, 1234, "bind", 0.25, "json", True, ())
 
 
 def test_none_switches_the_plugin_sockets_off(serve):
@@ -96,7 +113,15 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(serve, words):
 
 
 def test_settings_come_back_from_json_as_they_were():
-    settings = Settings("/r\udcff", "/v", "/n", ("/a",), 0o750, 3, "auto", 0.5, "text")
+    settings = Settings("/r\udcff", "/v", "/n", ("/a",), 0o750, 3, "auto", 0.5, "text", False, ("/p",))
     assert Settings.from_json(settings.to_json()) == settings
     with pytest.raises((ValueError, KeyError, TypeError)):
         Settings.from_json("{}")
+
+
+def test_a_daemon_understands_the_settings_of_an_older_and_of_a_newer_keeper():
+    settings = Settings("/r", "/v", "/n", ("/a",), 0o750, 3, "auto", 0.5, "text")
+    fields = json.loads(settings.to_json())
+    del fields["until_unmounted"]
+    assert Settings.from_json(json.dumps(fields)) == settings
+    assert Settings.from_json(json.dumps({**fields, "until_unmounted": False, "of_tomorrow": 1})) == settings

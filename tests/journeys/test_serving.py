@@ -48,6 +48,17 @@ def test_the_service_manager_is_told_when_it_is_ready_and_when_it_stops(serve, t
         assert manager.recv(4096) == b"STOPPING=1", "a daemon that is replaced is no new start"
 
 
+def test_the_service_manager_is_told_why_it_cannot_serve(alone, tmp_path, monkeypatch):
+    (tmp_path / "root").touch()
+    with socket(AF_UNIX, SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        code, said = alone(OWN_MOUNTS)
+        assert code == 125
+        assert f"STATUS={said.removeprefix('volfs: ')}" == manager.recv(4096).decode() + "\n"
+
+
 def test_the_log_has_one_ready_line_with_the_number_of_volumes_and_the_time_it_took(served):
     served.create("db")
     assert served.stop() == 0

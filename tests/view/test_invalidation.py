@@ -28,5 +28,9 @@ def test_a_change_of_users_keeps_every_entry_because_the_bind_hangs_on_it():
 
 
 def test_a_volume_that_cannot_be_used_any_more_loses_its_data_in_the_view():
-    for state in (State.MISSING, State.DAMAGED, State.UNKNOWN):
+    for state in (State.MISSING, State.DAMAGED):
         assert ForgetEntry(inode(7), b"_data") in notices(OWED, volume(state=state))
+
+
+def test_what_is_mounted_stays_in_the_view_while_its_plugin_is_silent():
+    assert ForgetEntry(inode(7), b"_data") not in notices(OWED, volume(state=State.UNKNOWN))

@@ -31,7 +31,7 @@ def test_a_usable_volume_shows_data_and_the_two_files():
     ]
 
 
-@pytest.mark.parametrize("state", [State.MISSING, State.DAMAGED, State.UNKNOWN])
+@pytest.mark.parametrize("state", [State.MISSING, State.DAMAGED])
 def test_a_volume_that_cannot_be_used_shows_no_data(state):
     assert [name for name, _ in children(volume(state=state))] == [b"meta", b"opts.json"]
 

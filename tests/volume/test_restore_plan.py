@@ -1,5 +1,6 @@
 """The plan of a restore: every case of the table, and that carrying it out leaves nothing to do."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -205,6 +206,8 @@ class World:
             self.references = {key: one for key, one in self.references.items() if key[0] != name}
         for key in result.drop:
             self.references.pop(key, None)
+        for name, reference in result.leave:
+            self.references[name, reference.id] = msgspec.structs.replace(reference, kind=Kind.LEAVING)
         for path in result.unmount:
             last = len(self.mounted) - 1 - self.mounted[::-1].index(path)
             assert not any(other.startswith(path + "/") for other in self.mounted[last + 1 :])
@@ -282,7 +285,15 @@ def test_only_references_are_dropped_that_cannot_be_used_any_more(world):
         assert one.boot != NOW or name in result.finished or (one.kind is Kind.VIEW and not bound)
     for key, one in world.references.items():
         if unusable(one, world, key[0]):
-            assert key in result.drop
+            assert key in result.drop or (key[0], one) in result.leave
+
+
+@given(worlds())
+def test_the_view_leaves_a_plugins_volume_only_where_the_plugin_may_still_have_it_mounted(world):
+    for name, one in world.plan().leave:
+        assert (one.boot, one.kind) == (NOW, Kind.VIEW)
+        assert world.entries[name].driver != "local"
+        assert f"{VIEW}/{name}/_data" not in world.mounted
 
 
 def unusable(one, world, name):

@@ -11,10 +11,12 @@ import trio
 import trio.testing
 
 from volfs.driver.local import LocalDriver
+from volfs.driver.registry import Registry
 from volfs.errors import Conflict, HostError, InUse, Invalid, NotFound, Unavailable, VolfsError
 from volfs.mount import syscalls
 from volfs.mount.mountinfo import under
 from volfs.volume.filters import ANONYMOUS, LISTING, PRUNING, Filters, parse_filters
+from volfs.volume.prune import Prune
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import removing_serial
 from volfs.volume.service import VolumeService
@@ -49,7 +51,7 @@ async def serving(root):
     store, plan = recover(driver, VIEW)
     writer = Writer(store)
     trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
-    service = VolumeService(store, writer, driver, trash, boot_id())
+    service = VolumeService(store, writer, driver, trash, boot_id(), Registry(()))
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
@@ -74,7 +76,7 @@ def seen(service):
     async def note(owed):
         sent.append(owed)
 
-    service.on_change = note
+    service.commits.on_change = note
     return sent
 
 
@@ -144,7 +146,7 @@ async def test_creates_and_removes_of_one_name_at_once_leave_one_truth(service, 
         for number in range(60):
             callers.start_soon(remove if number % 3 == 2 else create)
     assert directory("db").exists() is (service.store.get("db") is not None)
-    assert service._locks == {}
+    assert len(service._locks) == 0
 
 
 async def test_an_empty_name_makes_an_anonymous_volume(service):
@@ -220,14 +222,14 @@ async def test_removing_what_is_not_there_is_an_error_only_without_force(service
 
 async def test_a_volume_in_use_is_not_removed_also_with_force(service, directory):
     await service.create("db")
-    await service.mount("db", "c0ffee", Kind.PLUGIN)
-    await service.mount("db", "view", Kind.VIEW)
+    await service.uses.mount("db", "c0ffee", Kind.PLUGIN)
+    await service.uses.mount("db", "view", Kind.VIEW)
     for force in (False, True):
         with pytest.raises(InUse) as caught:
             await service.remove("db", force=force)
         assert str(caught.value) == "remove db: volume is in use - [c0ffee]"
     assert directory("db").is_dir()
-    await service.unmount("db", "c0ffee")
+    await service.uses.unmount("db", "c0ffee")
     await service.remove("db")  # the view only looks
     assert service.store.references("db") == []
 
@@ -255,7 +257,7 @@ async def test_a_volume_with_something_mounted_inside_is_refused_with_nothing_to
         await service.create(name, options=options, labels={"a": "1"})
         data = directory(name) / "_data"
         if options:
-            await service.mount(name, "view", Kind.VIEW)
+            await service.uses.mount(name, "view", Kind.VIEW)
         (data / "mine").write_text("x")
         (data / "sub").mkdir()
         syscalls.mount("none", str(data / "sub"), "tmpfs")
@@ -284,15 +286,15 @@ async def test_a_directory_that_goes_makes_mount_fail_clearly_and_comes_back_wit
     await service.create("db", labels={"a": "1"})
     directory("db").rename(directory(".") / "kept")
     with pytest.raises(Unavailable, match="db"):
-        await service.mount("db", "id", Kind.PLUGIN)
+        await service.uses.mount("db", "id", Kind.PLUGIN)
     gone = await service.get("db")
     assert (gone.state, gone.labels) == (State.MISSING, {"a": "1"})
     with pytest.raises(Unavailable, match=f"the volume is missing: put its directory {directory('db')} back"):
-        await service.mount("db", "id", Kind.PLUGIN)
+        await service.uses.mount("db", "id", Kind.PLUGIN)
     assert service.references("db") == []
     (directory(".") / "kept").rename(directory("db"))
     assert (await service.get("db")).state is State.OK
-    await service.mount("db", "id", Kind.PLUGIN)
+    await service.uses.mount("db", "id", Kind.PLUGIN)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"MountType": 1}', b"\xff\0", None])
@@ -310,7 +312,7 @@ async def test_an_opts_json_that_cannot_be_read_damages_its_volume_alone(service
     assert (damaged.state, damaged.options) == (State.DAMAGED, TMPFS)
     assert [one.name for one in seen] == ["db"]
     with pytest.raises(Unavailable, match=r"mount db: .*opts\.json cannot be read; mend the file"):
-        await service.mount("db", "id", Kind.PLUGIN)
+        await service.uses.mount("db", "id", Kind.PLUGIN)
     assert [one.state for one in await service.listed(Filters())] == [State.DAMAGED, State.OK]
     assert (await service.get("other")).state is State.OK
     opts.write_bytes(whole)
@@ -328,7 +330,7 @@ async def test_options_that_were_changed_on_disk_are_taken_over(service, directo
 async def test_a_damaged_volume_can_be_removed(service, directory):
     await service.create("db", options=TMPFS)
     (directory("db") / "opts.json").write_text("{")
-    assert (await service.verify("db")).state is State.DAMAGED
+    assert (await service.get("db")).state is State.DAMAGED
     await service.remove("db")
     assert service.store.count() == 0
 
@@ -339,19 +341,19 @@ async def test_a_damaged_volume_can_be_removed(service, directory):
 async def test_users_are_a_set(service):
     await service.create("db")
     for _ in range(3):
-        await service.mount("db", "one", Kind.PLUGIN)
-    await service.mount("db", "two", Kind.CONTAINER)
+        await service.uses.mount("db", "one", Kind.PLUGIN)
+    await service.uses.mount("db", "two", Kind.CONTAINER)
     assert [(one.id, one.kind) for one in service.references("db")] == [("one", Kind.PLUGIN), ("two", Kind.CONTAINER)]
-    assert await service.unmount("db", "one")
-    assert await service.unmount("db", "one")
-    assert await service.unmount("db", "never there")
-    assert await service.unmount("no such volume", "one")
+    assert await service.uses.unmount("db", "one")
+    assert await service.uses.unmount("db", "one")
+    assert await service.uses.unmount("db", "never there")
+    assert await service.uses.unmount("no such volume", "one")
     assert [one.id for one in service.references("db")] == ["two"]
 
 
 async def test_mounting_what_is_not_there_is_not_found(service):
     with pytest.raises(NotFound, match="no such volume"):
-        await service.mount("db", "id", Kind.PLUGIN)
+        await service.uses.mount("db", "id", Kind.PLUGIN)
 
 
 @needs_mounts
@@ -359,16 +361,16 @@ async def test_the_first_user_mounts_and_the_last_one_unmounts(service, root, di
     await service.create("db", options=TMPFS)
     assert mounted(root) == []
     data = directory("db") / "_data"
-    assert await service.mount("db", "one", Kind.PLUGIN) == str(data)
+    assert await service.uses.mount("db", "one", Kind.PLUGIN) == str(data)
     (data / "file").write_text("x")
-    assert await service.mount("db", "two", Kind.PLUGIN) == str(data)
+    assert await service.uses.mount("db", "two", Kind.PLUGIN) == str(data)
     assert mounted(root) == [str(data)]
     assert (data / "file").read_text() == "x"
-    await service.unmount("db", "one")
+    await service.uses.unmount("db", "one")
     assert mounted(root) == [str(data)]
     with pytest.raises(InUse):
         await service.remove("db")
-    await service.unmount("db", "two")
+    await service.uses.unmount("db", "two")
     assert mounted(root) == []
     assert os.listdir(data) == []
     await service.remove("db")
@@ -379,11 +381,11 @@ async def test_sixteen_users_at_once_make_one_mount(service, root):
     await service.create("db", options=TMPFS)
     async with trio.open_nursery() as callers:
         for number in range(16):
-            callers.start_soon(service.mount, "db", str(number), Kind.PLUGIN)
+            callers.start_soon(service.uses.mount, "db", str(number), Kind.PLUGIN)
     assert len(mounted(root)) == 1
     async with trio.open_nursery() as callers:
         for number in range(16):
-            callers.start_soon(service.unmount, "db", str(number))
+            callers.start_soon(service.uses.unmount, "db", str(number))
     assert mounted(root) == []
 
 
@@ -391,7 +393,7 @@ async def test_sixteen_users_at_once_make_one_mount(service, root):
 async def test_a_mount_that_the_kernel_refuses_leaves_no_user(service, root):
     await service.create("db", options={"type": "nosuchfs", "device": "nothing"})
     with pytest.raises(HostError, match="mount db: failed to mount local volume: mount nothing:"):
-        await service.mount("db", "id", Kind.PLUGIN)
+        await service.uses.mount("db", "id", Kind.PLUGIN)
     assert service.references("db") == []
     assert mounted(root) == []
 
@@ -399,20 +401,20 @@ async def test_a_mount_that_the_kernel_refuses_leaves_no_user(service, root):
 async def test_place_and_displace_are_called_while_the_volume_is_held(service, directory):
     await service.create("db")
     placed = []
-    await service.mount("db", "view", Kind.VIEW, placed.append)
+    await service.uses.mount("db", "view", Kind.VIEW, placed.append)
     assert placed == [str(directory("db") / "_data")]
-    assert await service.unmount("db", "view", lambda: False) is False
+    assert await service.uses.unmount("db", "view", lambda: False) is False
     assert [one.id for one in service.references("db")] == ["view"]
-    assert await service.unmount("db", "view", lambda: True) is True
+    assert await service.uses.unmount("db", "view", lambda: True) is True
     assert service.references("db") == []
 
 
 async def test_the_view_leaves_its_volumes_and_nobody_elses(service):
     for name in ("aa", "bb"):
         await service.create(name)
-        await service.mount(name, "view", Kind.VIEW)
-    await service.mount("aa", "id", Kind.PLUGIN)
-    await service.leave_view()
+        await service.uses.mount(name, "view", Kind.VIEW)
+    await service.uses.mount("aa", "id", Kind.PLUGIN)
+    await service.uses.leave_view()
     assert [(name, one.id) for name, one in service.store.all_references()] == [("aa", "id")]
 
 
@@ -422,7 +424,7 @@ async def test_the_view_leaves_its_volumes_and_nobody_elses(service):
 async def test_a_list_is_in_order_and_filtered(service):
     for name, labels in (("bb", {"a": "1"}), ("aa", None), ("cc", {"a": "2"})):
         await service.create(name, labels=labels)
-    await service.mount("cc", "id", Kind.PLUGIN)
+    await service.uses.mount("cc", "id", Kind.PLUGIN)
 
     async def names(text):
         return [one.name for one in await service.listed(parse_filters(text, LISTING))]
@@ -446,10 +448,10 @@ async def test_a_prune_takes_the_anonymous_unused_ones_and_counts_their_bytes(se
     used = (await service.create("")).name
     await service.create("named")
     await service.create("marked", labels={ANONYMOUS: "anything"})
-    await service.mount(used, "id", Kind.PLUGIN)
-    await service.mount(unnamed, "view", Kind.VIEW)
+    await service.uses.mount(used, "id", Kind.PLUGIN)
+    await service.uses.mount(unnamed, "view", Kind.VIEW)
     (directory(unnamed) / "_data" / "file").write_bytes(b"x" * 1000)
-    pruned = await service.prune(Filters())
+    pruned = await Prune(service).run(Filters())
     assert sorted(pruned.names) == sorted([unnamed, "marked"])
     assert pruned.reclaimed == 1000
     assert sorted(one.name for one in await service.listed(Filters())) == sorted([used, "named"])
@@ -458,17 +460,17 @@ async def test_a_prune_takes_the_anonymous_unused_ones_and_counts_their_bytes(se
 async def test_a_prune_of_all_keeps_what_is_used_labelled_or_cannot_be_removed(service, directory):
     for name, labels in (("aa", None), ("bb", {"keep": "yes"}), ("cc", None), ("dd", {"a": "1"})):
         await service.create(name, labels=labels)
-    await service.mount("cc", "id", Kind.PLUGIN)
+    await service.uses.mount("cc", "id", Kind.PLUGIN)
     text = '{"label!": ["keep"], "all": ["1"]}'
-    assert (await service.prune(parse_filters(text, PRUNING))).names == ["aa", "dd"]
-    assert (await service.prune(ALL)).names == ["bb"]
-    assert (await service.prune(ALL)).names == []
+    assert (await Prune(service).run(parse_filters(text, PRUNING))).names == ["aa", "dd"]
+    assert (await Prune(service).run(ALL)).names == ["bb"]
+    assert (await Prune(service).run(ALL)).names == []
 
 
 async def test_a_prune_keeps_volumes_with_options_whose_data_is_elsewhere(service):
     await service.create("share", options={"type": "nfs", "device": ":/x", "o": "addr=127.0.0.1"})
     await service.create("plain", options={})
-    assert (await service.prune(ALL)).names == ["plain"]
+    assert (await Prune(service).run(ALL)).names == ["plain"]
 
 
 async def test_a_second_prune_at_the_same_time_is_refused(service, monkeypatch):
@@ -483,10 +485,11 @@ async def test_a_second_prune_at_the_same_time_is_refused(service, monkeypatch):
 
     monkeypatch.setattr(service, "listed", slow)
     async with trio.open_nursery() as callers:
-        callers.start_soon(service.prune, ALL)
+        prune = Prune(service)
+        callers.start_soon(prune.run, ALL)
         await begun.wait()
         with pytest.raises(Conflict, match="a prune operation is already running"):
-            await service.prune(ALL)
+            await prune.run(ALL)
         go_on.set()
     assert service.store.count() == 0
 
@@ -540,15 +543,15 @@ class Model:
     async def mount(self, service, name):
         id_ = self.chance.choice("xyz")
         if name in self.labels and name not in self.lost:
-            assert await service.mount(name, id_, Kind.PLUGIN) == str(self.root / "volumes" / name / "_data")
+            assert await service.uses.mount(name, id_, Kind.PLUGIN) == str(self.root / "volumes" / name / "_data")
             self.users[name].add(id_)
         else:
             with pytest.raises(Unavailable if name in self.labels else NotFound):
-                await service.mount(name, id_, Kind.PLUGIN)
+                await service.uses.mount(name, id_, Kind.PLUGIN)
 
     async def unmount(self, service, name):
         id_ = self.chance.choice("xyz")
-        await service.unmount(name, id_)
+        await service.uses.unmount(name, id_)
         self.users.get(name, set()).discard(id_)
 
     async def lose(self, service, name):
@@ -564,7 +567,7 @@ class Model:
     async def prune(self, service, name):
         if self.chance.random() < 0.2:
             unused = sorted(one for one in self.labels if not self.users[one] and one not in self.lost)
-            assert (await service.prune(ALL)).names == unused
+            assert (await Prune(service).run(ALL)).names == unused
             for one in unused:
                 self.forget(one)
 
@@ -592,7 +595,7 @@ async def test_the_service_is_a_dict_that_survives_restarts(root, seed):
 async def test_a_restart_changes_nothing_that_is_whole(root, directory):
     async with serving(root) as service:
         before = [await service.create("aa", labels={"a": "1"}), await service.create("bb", options=TMPFS)]
-        await service.mount("aa", "id", Kind.PLUGIN)
+        await service.uses.mount("aa", "id", Kind.PLUGIN)
         references = list(service.store.all_references())
     async with serving(root) as service:
         assert await service.listed(Filters()) == before

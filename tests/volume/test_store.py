@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from volfs.errors import HostError, Invalid
 from volfs.volume import probe
-from volfs.volume.changes import AddReference, Delete, DropReference, Owed, Put
+from volfs.volume.changes import AddReference, Delete, DropReference, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
 from volfs.volume.store import FORMAT, MapFull, Store
-from volfs.volume.volume import Kind, Reference, State, Volume
+from volfs.volume.volume import Figure, Kind, Reference, State, Volume
 
 PROJECT = Path(__file__).resolve().parents[2]
 VIEW = Reference("view", Kind.VIEW, "boot", 5)
@@ -499,4 +499,19 @@ def test_the_catalogue_is_what_a_dict_and_a_set_would_be(tmp_path_factory, chang
     assert {one.name: one.labels for one in store.volumes()} == labels
     assert {(name, one.id) for name, one in store.all_references()} == users
     assert sorted(name for _, _, name in store.numbers(0, 10)) == sorted(labels)
+    store.close()
+
+
+def test_a_catalogue_from_before_there_were_figures_opens_as_it_is(catalogue, volume):
+    store = Store(catalogue)
+    [effect] = store.commit([Put(volume("db"))])
+    store.close()
+    with lmdb.open(str(catalogue), subdir=False, max_dbs=8) as env, env.begin(write=True) as write:
+        write.drop(env.open_db(b"usage", txn=write))
+    store = Store(catalogue)
+    serial = effect.volume.serial
+    assert store.figure(serial) is None
+    figure = Figure(apparent=1, allocated=4096, files=1, time=2)
+    assert store.commit([Measured(serial, figure), Measured(serial + 1, figure)])[1] == Effect(None, None)
+    assert (store.figure(serial), store.figure(serial + 1)) == (figure, None)
     store.close()

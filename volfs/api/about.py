@@ -1,5 +1,6 @@
 """What volfs says of itself and of its host, in Docker's shapes. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +40,8 @@ def version_of(kernel: str, machine: str) -> dict[str, Any]:
     }
 
 
-def info_of(host: Host, root: str) -> dict[str, Any]:
-    """The answer of `GET /info`: what is true of a daemon that has volumes and nothing else."""
+def info_of(host: Host, root: str, drivers: Sequence[str]) -> dict[str, Any]:
+    """The answer of `GET /info`: what is true of a daemon that has volumes, of these drivers, and nothing else."""
     return {
         "ID": "",
         "Name": host.name,
@@ -52,7 +53,7 @@ def info_of(host: Host, root: str) -> dict[str, Any]:
         "NCPU": host.processors,
         "MemTotal": host.memory,
         "DockerRootDir": root,
-        "Plugins": {"Volume": ["local"], "Network": [], "Authorization": None, "Log": []},
+        "Plugins": {"Volume": list(drivers), "Network": [], "Authorization": None, "Log": []},
         "Containers": 0,
         "ContainersRunning": 0,
         "ContainersPaused": 0,

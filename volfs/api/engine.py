@@ -21,11 +21,14 @@ from volfs import __version__
 from volfs.api import about, messages
 from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
+from volfs.api.usage import UsageStream, measured
 from volfs.errors import NotFound, VolfsError
-from volfs.volume.describe import shown
+from volfs.volume.describe import shown, usage_data
 from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
+from volfs.volume.lists import Lists
+from volfs.volume.prune import Prune
 from volfs.volume.service import VolumeService
-from volfs.volume.volume import Kind, Volume
+from volfs.volume.volume import Volume
 
 SHOWN_AT_ONCE = 500  # volumes shown between two turns of the event loop: some milliseconds
 
@@ -36,8 +39,10 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 class EngineApi:
     """An ASGI application. `version` in the handlers is the API version that the client speaks."""
 
-    def __init__(self, service: VolumeService) -> None:
+    def __init__(self, service: VolumeService, lists: Lists) -> None:
         self._service = service
+        self._lists = lists
+        self._pruning = Prune(service)
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/_ping"): self._ping,
             ("HEAD", "/_ping"): self._ping,
@@ -45,6 +50,7 @@ class EngineApi:
             ("GET", "/info"): self._info,
             ("GET", "/events"): self._events,
             ("GET", "/system/df"): self._usage,
+            ("GET", "/volfs/usage"): self._usage_as_it_comes,
             ("GET", "/volumes"): self._list,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
@@ -108,7 +114,8 @@ class EngineApi:
         kernel = os.uname()
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         host = about.Host(kernel.nodename, kernel.release, kernel.machine, os.cpu_count() or 1, memory)
-        return _json(about.info_of(host, self._service.root))
+        drivers = ["local", *self._service.store.drivers()]
+        return _json(about.info_of(host, self._service.root, drivers))
 
     async def _events(self, request: Request, version: str) -> Response:  # noqa: ARG002
         asked = request.query_params
@@ -117,18 +124,20 @@ class EngineApi:
 
     async def _list(self, request: Request, version: str) -> Response:  # noqa: ARG002
         filters = parse_filters(request.query_params.get("filters", ""), LISTING)
+        warnings = await self._lists.glance()
         objects = []
         for volume in await self._service.listed(filters):
             objects.append(self._shown(volume))
             if len(objects) % SHOWN_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-        return _json(messages.listed(objects, []))
+        return _json(messages.listed(objects, warnings))
 
     async def _inspect(self, request: Request, version: str) -> Response:  # noqa: ARG002
         name = request.path_params["name"]
         if not name:
             raise NotFound("get: no such volume")
-        return _json(self._shown(await self._service.get(name)))
+        volume = await self._lists.find(name)
+        return _json(messages.inspected(self._shown(volume), self._service.drivers.told(volume)))
 
     async def _create(self, request: Request, version: str) -> Response:  # noqa: ARG002
         body = await read_body(request)
@@ -142,27 +151,35 @@ class EngineApi:
         name = request.path_params["name"]
         if not name:
             raise NotFound("get: no such volume")
-        await self._service.remove(name, force=messages.truth(request.query_params.get("force", "")))
+        force = messages.truth(request.query_params.get("force", ""))
+        if self._service.store.get(name) is None:
+            await self._lists.glance()  # a plugin may have it
+        await self._service.remove(name, force=force)
         return Response(status_code=204)
 
     async def _prune(self, request: Request, version: str) -> Response:
         filters = parse_filters(request.query_params.get("filters", ""), PRUNING)
         if not messages.at_least(version, "1.42"):
             filters = replace(filters, all=True)  # before, a prune meant every unused volume
-        pruned = await self._service.prune(filters)
+        pruned = await self._pruning.run(filters)
         return _json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.reclaimed})
 
     async def _usage(self, request: Request, version: str) -> Response:  # noqa: ARG002
         kinds = messages.kinds_of_usage(request.query_params.getlist("type"))
         objects = []
         if "volume" in kinds:
-            await self._service.usage.measure()
+            figures = await measured(self._service.usage)
             for volume in await self._service.listed(Filters()):
-                figure = self._service.usage.last(volume)
-                size = figure.apparent if figure is not None else messages.NOT_MEASURED
-                users = [one for one in self._service.references(volume.name) if one.kind is not Kind.VIEW]
-                objects.append({**self._shown(volume), "UsageData": {"Size": size, "RefCount": len(users)}})
+                figure = figures.get(volume.serial) or self._service.usage.last(volume)
+                users = self._service.references(volume.name)
+                objects.append({**self._shown(volume), "UsageData": usage_data(figure, users)})
+                if len(objects) % SHOWN_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
         return _json(messages.usage_of(objects))
+
+    async def _usage_as_it_comes(self, request: Request, version: str) -> Response:  # noqa: ARG002
+        asked = request.query_params
+        return UsageStream(self._service, asked.getlist("name"), cached=messages.truth(asked.get("cached", "")))
 
     def _shown(self, volume: Volume) -> dict[str, Any]:
         return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))

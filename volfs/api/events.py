@@ -11,6 +11,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from volfs.api.http import hear_the_end
 from volfs.errors import Invalid
 from volfs.volume.events import Event, Events
 
@@ -105,7 +106,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._hear_the_end, receive, nursery.cancel_scope)
+            nursery.start_soon(hear_the_end, receive, nursery.cancel_scope)
             with self._events.listen() as news:
                 before = [] if self._wanted.since is None else self._events.kept(self._wanted.since, self._wanted.until)
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -122,9 +123,3 @@ class EventStream(Response):
         if self._wanted.match(event):
             text = msgspec.json.encode(shown_event(event)) + b"\n"
             await send({"type": "http.response.body", "body": text, "more_body": True})
-
-    @staticmethod
-    async def _hear_the_end(receive: Receive, scope: trio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()

@@ -1,5 +1,6 @@
-"""What both faces for programs need of HTTP: a request's body, and ASGI's lifespan."""
+"""What both faces for programs need of HTTP: a request's body, its client's end, and ASGI's lifespan."""
 
+import trio
 from starlette.requests import Request
 from starlette.types import Receive, Send
 
@@ -16,6 +17,13 @@ async def read_body(request: Request) -> bytes:
         if len(body) > LONGEST_BODY:
             raise Invalid(f"the body is longer than {LONGEST_BODY >> 20} MiB")
     return bytes(body)
+
+
+async def hear_the_end(receive: Receive, scope: trio.CancelScope) -> None:
+    """Cancels an answer that goes on when its client goes."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
 
 
 async def live(receive: Receive, send: Send) -> None:

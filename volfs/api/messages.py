@@ -6,7 +6,7 @@ zero value. Source: Docker's behaviour, observed on Engine 28 and 20.10.
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from volfs.errors import Conflict, InUse, Invalid, NotFound, Unavailable, VolfsE
 
 API_VERSION = "1.44"
 OLDEST_API_VERSION = "1.24"
-NOT_MEASURED = -1  # Docker's size of what it could not measure
 _VERSIONED = re.compile(r"/v([0-9.]+)(/.*)")
 _STATUS: list[tuple[type[VolfsError], int]] = [
     (NotFound, 404),
@@ -188,6 +187,11 @@ def _go(value: object) -> str:
 def listed(objects: Sequence[dict[str, Any]], warnings: Sequence[str]) -> dict[str, Any]:
     """The answer of `GET /volumes`."""
     return {"Volumes": objects, "Warnings": list(warnings) or None}
+
+
+def inspected(volume: dict[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of `GET /volumes/NAME`: with what a plugin says of its volume's status, under its own names."""
+    return {**volume, "Status": {**status, **volume["Status"]}}
 
 
 def kinds_of_usage(asked: Sequence[str]) -> Collection[str]:

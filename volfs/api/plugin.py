@@ -101,20 +101,26 @@ class PluginApi:
     async def _mount(self, call: Call) -> dict[str, Any]:
         if not call.ID:
             raise Invalid(f"mount {call.Name}: the call names no ID to give the volume to")
-        return {"Mountpoint": await self._service.mount(call.Name, call.ID, Kind.PLUGIN)}
+        return {"Mountpoint": await self._service.uses.mount(call.Name, call.ID, Kind.PLUGIN)}
 
     async def _unmount(self, call: Call) -> dict[str, Any]:
-        await self._service.unmount(call.Name, call.ID)
+        await self._service.uses.unmount(call.Name, call.ID)
         return {}
 
     async def _path(self, call: Call) -> dict[str, Any]:
-        return {"Mountpoint": self._service.mountpoint(await self._service.get(call.Name))}
+        return {"Mountpoint": self._service.mountpoint(await self._known(call.Name))}
 
     async def _get(self, call: Call) -> dict[str, Any]:
-        return {"Volume": self._shown(await self._service.get(call.Name))}
+        return {"Volume": self._shown(await self._known(call.Name))}
 
     async def _list(self, _: Call) -> dict[str, Any]:
-        return {"Volumes": [self._shown(volume) for volume in await self._service.listed(Filters())]}
+        volumes = await self._service.listed(Filters())
+        return {"Volumes": [self._shown(volume) for volume in volumes if not volume.found]}
+
+    async def _known(self, name: str) -> Volume:
+        """A volume, without asking the plugin that has it: that may be one that asks us in turn."""
+        volume = self._service.store.get(name)
+        return volume if volume is not None and not volume.local else await self._service.get(name)
 
     def _shown(self, volume: Volume) -> dict[str, Any]:
         return {

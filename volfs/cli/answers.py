@@ -21,6 +21,25 @@ class Row(NamedTuple):
     created: str
 
 
+class Progress(NamedTuple):
+    """How far a run is; `size` in bytes."""
+
+    done: int
+    total: int
+    size: int
+    files: int
+
+
+class Measure(NamedTuple):
+    """What a volume holds, in bytes; a size of -1 is not known. `measured` is when, as text."""
+
+    size: int
+    allocated: int
+    files: int
+    users: int
+    measured: str
+
+
 def volume(answer: object) -> Volume:
     """One volume object; only its name is taken for granted."""
     if not isinstance(answer, dict) or not isinstance(answer.get("Name"), str):
@@ -44,6 +63,32 @@ def pruned(answer: object) -> tuple[list[str], int]:
     return [str(name) for name in _items(answer, "VolumesDeleted")], size if isinstance(size, int) else 0
 
 
+def line(answer: object) -> dict[str, Any]:
+    """A line of an answer that comes line by line."""
+    if not isinstance(answer, dict):
+        raise BadAnswer("a line of the daemon's answer is not an object")
+    return answer
+
+
+def progress(found: object) -> Progress:
+    """How far the daemon is; what it does not say is 0."""
+    fields = found if isinstance(found, dict) else {}
+    return Progress(*(_number(fields.get(key), 0) for key in ("Done", "Total", "Size", "Files")))
+
+
+def measure(one: Volume) -> Measure:
+    """The figures of a volume."""
+    found = one.get("UsageData")
+    fields = found if isinstance(found, dict) else {}
+    return Measure(
+        _number(fields.get("Size"), -1),
+        _number(fields.get("Allocated"), 0),
+        _number(fields.get("Files"), 0),
+        _number(fields.get("RefCount"), 0),
+        _cell(fields.get("Measured")),
+    )
+
+
 def row(one: Volume) -> Row:
     """The cells of a volume; `-` where the daemon says nothing."""
     status, users = one.get("Status"), one.get("UsedBy")
@@ -64,6 +109,10 @@ def _items(answer: dict[str, Any], key: str) -> list[Any]:
     if not isinstance(items, list):
         raise BadAnswer(f'"{key}" in the daemon\'s answer is not a list')
     return items
+
+
+def _number(value: object, otherwise: int) -> int:
+    return value if isinstance(value, int) and value >= 0 else otherwise
 
 
 def _cell(value: object) -> str:

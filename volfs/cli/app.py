@@ -3,7 +3,7 @@
 import click
 
 from volfs import __version__
-from volfs.cli import volumes
+from volfs.cli import usage, volumes
 from volfs.cli.arguments import DEFAULT_SOCKET
 from volfs.cli.serve import serve
 
@@ -27,9 +27,10 @@ def app(context: click.Context, host: str) -> None:
     volfs serve                  keep the volumes of this host and show them under /mnt/volfs
     volfs create db              make a volume; its files are in /mnt/volfs/db/_data
     volfs ls                     see them all
+    volfs df                     see how much is in them
     """
     context.obj = host
 
 
-for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, serve):
+for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve):
     app.add_command(command)

@@ -9,17 +9,22 @@ import http.client
 import json
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
 from volfs.errors import VolfsError
 
 TIMEOUT = 150.0  # the longest that Docker lets a volume plugin take is two minutes
-_TRIES = 3
-_PAUSE = 0.2  # a daemon that was killed is replaced within some hundred milliseconds
+TRIES = 3
+PAUSE = 0.2  # a daemon that was killed is replaced within some hundred milliseconds
 
 
 class NoDaemon(VolfsError):
     """Nothing answers on the socket, or it is not for us."""
+
+
+class Ended(NoDaemon):
+    """It answered, and ended before the answer was whole."""
 
 
 class BadAnswer(VolfsError):
@@ -46,37 +51,61 @@ class Client:
         A daemon may be replaced while it works for us; its socket stays. What changes nothing is then asked again.
         """
         target = path + ("?" + urlencode(query) if query else "")
-        for left in reversed(range(_TRIES if method == "GET" else 1)):
+        for left in reversed(range(TRIES if method == "GET" else 1)):
             try:
                 status, answer = self._exchange(method, target, body)
                 break
             except ConnectionError as error:
                 if not left:
-                    raise NoDaemon(f"the daemon on {self.socket_path} ended before it answered; ask again") from error
-                time.sleep(_PAUSE)
+                    raise self.ended() from error
+                time.sleep(PAUSE)
         value = self._decoded(answer)
         if status >= 400:
             raise ApiError(status, self._message(status, value))
         return value
 
+    def lines(self, path: str, query: Sequence[tuple[str, str]]) -> Iterator[object]:
+        """An answer of one JSON value a line, each as it comes; raises as `request` does, also in the middle."""
+        connection = _UnixConnection(self.socket_path)
+        try:
+            with contextlib.closing(connection), self._errors():
+                connection.connect()
+                connection.request("GET", path + ("?" + urlencode(query, errors="surrogateescape") if query else ""))
+                response = connection.getresponse()
+                if response.status >= 400:
+                    raise ApiError(response.status, self._message(response.status, self._decoded(response.read())))
+                while line := response.readline():
+                    yield self._decoded(line)
+        except ConnectionError as error:
+            raise self.ended() from error
+
+    def ended(self) -> Ended:
+        """The error for an answer that is not whole."""
+        return Ended(f"the daemon on {self.socket_path} ended before it answered; ask again")
+
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
         connection = _UnixConnection(self.socket_path)
         content = b"" if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        with contextlib.closing(connection):
-            try:
-                connection.connect()
-                connection.request(method, target, content, headers)
-                response = connection.getresponse()
-                return response.status, response.read()
-            except TimeoutError as error:
-                raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
-            except ConnectionError:
-                raise
-            except http.client.HTTPException as error:
-                raise self._strange() from error
-            except OSError as error:
-                raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
+        with contextlib.closing(connection), self._errors():
+            connection.connect()
+            connection.request(method, target, content, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What goes wrong between us and the daemon; ConnectionError passes."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
+        except ConnectionError:
+            raise
+        except http.client.HTTPException as error:
+            raise self._strange() from error
+        except OSError as error:
+            raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
 
     def _decoded(self, answer: bytes) -> object:
         try:

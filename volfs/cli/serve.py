@@ -10,7 +10,7 @@ import re
 import click
 
 from volfs.cli import arguments
-from volfs.settings import Settings
+from volfs.settings import PLUGIN_PATH, Settings
 
 OFF = "none"
 
@@ -21,11 +21,11 @@ def _absolute(_context: click.Context, option: click.Parameter, path: str) -> st
     return os.path.abspath(path)  # noqa: PTH100 Path.absolute() would keep `..`, and the checks compare prefixes
 
 
-def _sockets(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
+def _paths(context: click.Context, option: click.Parameter, paths: tuple[str, ...]) -> tuple[str, ...]:
     if OFF not in paths:
         return tuple(_absolute(context, option, path) for path in paths)
     if len(paths) > 1:
-        raise click.BadParameter(f'"{OFF}" switches the plugin sockets off and goes with no other', param=option)
+        raise click.BadParameter(f'"{OFF}" switches them off and goes with no other', param=option)
     return ()
 
 
@@ -60,8 +60,16 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
     multiple=True,
     default=["/run/docker/plugins/volfs.sock"],
     envvar="VOLFS_PLUGIN_SOCKET",
-    callback=_sockets,
+    callback=_paths,
     help=f"Where Docker or Podman finds the volume plugin; repeatable, {OFF} switches it off.",
+)
+@click.option(
+    "--plugin-path",
+    multiple=True,
+    default=PLUGIN_PATH,
+    envvar="VOLFS_PLUGIN_PATH",
+    callback=_paths,
+    help=f"Where the volume plugins of others are found; repeatable, {OFF} for no plugins.",
 )
 @click.option(
     "--group", "gid", envvar="VOLFS_GROUP", callback=_gid, show_default="your own", help="Whose the view's root is."
@@ -78,16 +86,24 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
     "--idle", default="5m", envvar="VOLFS_IDLE", callback=_idle, help="An unused bind goes after: 30s, 5m, 1h."
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", envvar="VOLFS_LOG_FORMAT")
+@click.option(
+    "--until-unmounted",
+    is_flag=True,
+    envvar="VOLFS_UNTIL_UNMOUNTED",
+    help="End when somebody unmounts the view, instead of mounting it afresh.",
+)
 def serve(
     root: str,
     view: str,
     run_dir: str,
     plugin_sockets: tuple[str, ...],
+    plugin_path: tuple[str, ...],
     gid: int,
     mode: int,
     data_plane: str,
     idle: float,
     log_format: str,
+    until_unmounted: bool,
 ) -> int:
     """Keeps the volumes of a root and shows them as files, until SIGTERM or Ctrl-C.
 
@@ -101,10 +117,12 @@ def serve(
         view=view,
         run_dir=run_dir,
         plugin_sockets=plugin_sockets,
+        plugin_path=plugin_path,
         mode=mode,
         gid=gid,
         data_plane=data_plane,
         idle=idle,
         log_format=log_format,
+        until_unmounted=until_unmounted,
     )
     return keeper.serve(settings)

@@ -197,10 +197,15 @@ class LocalDriver:
                         raise
                     raise InUse(f"volume {name} is in use: something on the host has its data open") from None
 
-    def measure(self, name: str) -> Measure:
-        """What is in the data, hard links counted once; no other mount."""
+    def measure(self, name: str, total: Measure | None = None, *, mounted: bool = False) -> Measure:
+        """What is in the data, hard links counted once; with `mounted`, in what is mounted there; no other mount.
+
+        A `total` that is given grows meanwhile. Raises NotFound, HostError.
+        """
+        total = total or Measure()
         with _host_errors(f"volume {name} cannot be measured"), self._open(name) as directory:
-            return measure_tree(directory, _DATA)
+            measure_tree(directory, _DATA, total, mounted=mounted)
+        return total
 
     @contextmanager
     def _open_volumes(self) -> Iterator[int]:

@@ -1,11 +1,16 @@
-"""The names that a volume may have.
+"""The names that a volume may have, and how they read as names of files.
 
 The rule is that of Docker's local driver: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, at least two bytes and, because a name is
 a directory, at most 255. A name can therefore never be hidden, contain a slash, or be `.` or `..`.
+
+Docker takes any name for a volume of a plugin: `sp ace`, `../up`, `a/b`. Its file name has what a directory cannot hold
+as `%2F`, one for one: `file_name` and `name_of_file` turn one into the other. The file name of a local volume is its
+name.
 """
 
 import re
 from typing import NewType
+from urllib.parse import unquote
 
 from volfs.errors import Invalid
 
@@ -13,6 +18,7 @@ VolumeName = NewType("VolumeName", str)
 
 LONGEST = 255
 _ALLOWED = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_NO_FILE = re.compile(r"^\.|[%/\x00-\x1f\x7f]")
 
 
 def parse_volume_name(text: str) -> VolumeName:
@@ -33,6 +39,35 @@ def parse_volume_name(text: str) -> VolumeName:
 def is_volume_name(text: str) -> bool:
     """Whether `text` keeps the rule; for scans, where an exception for every stranger would be slow."""
     return len(text) <= LONGEST and _ALLOWED.fullmatch(text) is not None
+
+
+def parse_plugin_name(text: str) -> VolumeName:
+    """Returns `text` as the name of a plugin's volume: anything that has a file name. Raises Invalid."""
+    if not text or "\0" in text:
+        raise Invalid("a volume name is text without NUL")
+    if not has_file_name(text):
+        raise Invalid(f"volume name is too long: at most {LONGEST} bytes are allowed, as a file name")
+    return VolumeName(text)
+
+
+def file_name(name: str) -> str:
+    """`name` as a name in a directory: a leading dot, slashes, control characters and `%` are escaped."""
+    if _ALLOWED.fullmatch(name):
+        return name
+    return _NO_FILE.sub(
+        lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape")), name
+    )
+
+
+def has_file_name(name: str) -> bool:
+    """Whether a directory can hold `file_name(name)`."""
+    return len(file_name(name).encode(errors="surrogateescape")) <= LONGEST
+
+
+def name_of_file(text: str) -> str | None:
+    """The name whose `file_name` is `text`; None where there is none."""
+    name = unquote(text, errors="surrogateescape") if "%" in text else text
+    return name if file_name(name) == text else None
 
 
 def quoted(text: str) -> str:

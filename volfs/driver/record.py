@@ -37,7 +37,7 @@ class Description:
 
 
 class _Meta(msgspec.Struct, rename="pascal"):
-    driver: str = "local"
+    driver: str = ""
     created_at: str = ""
     labels: dict[str, str] | None = None
     options: dict[str, str] | None = None
@@ -45,28 +45,42 @@ class _Meta(msgspec.Struct, rename="pascal"):
 
 def write_record(directory: int, description: Description) -> None:
     """Writes both files into a new directory and syncs them; raises Invalid where a text in it is none."""
-    created = datetime.fromtimestamp(description.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    meta = _Meta(description.driver, created, description.labels, description.options)
-    try:
-        text = msgspec.json.encode(meta)
-    except UnicodeEncodeError:
-        raise Invalid("labels and options must be text that UTF-8 can hold") from None
+    text = _meta_text(description)
     if description.options:
         _write("opts.json", to_text(description.options), directory)
     _write("meta.json", text, directory)
 
 
+def write_note(name: str, directory: int, description: Description) -> None:
+    """Writes what meta.json would say into a new file and syncs it, for a volume without a directory here."""
+    _write(name, _meta_text(description), directory)
+
+
+def read_note(name: str, directory: int) -> Description | None:
+    """Reads a note; None where there is none that can be read."""
+    meta = _read_meta(name, directory)
+    return Description(_seconds(meta.created_at) or 0, meta.driver, meta.labels, meta.options) if meta.driver else None
+
+
 def read_record(directory: int) -> Description:
     """Reads both files; never raises for what they hold."""
-    meta = _read_meta(directory)
+    meta = _read_meta("meta.json", directory)
     created = _seconds(meta.created_at)
     if created is None:
         created = int(os.fstat(directory).st_ctime)
     try:
         options = _agreed_options(_read("opts.json", directory), meta.options)
     except Invalid as error:
-        return Description(created, meta.driver, meta.labels, meta.options, f"opts.json: {error}")
-    return Description(created, meta.driver, meta.labels, options)
+        return Description(created, "local", meta.labels, meta.options, f"opts.json: {error}")
+    return Description(created, "local", meta.labels, options)
+
+
+def _meta_text(description: Description) -> bytes:
+    created = datetime.fromtimestamp(description.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return msgspec.json.encode(_Meta(description.driver, created, description.labels, description.options))
+    except UnicodeEncodeError:
+        raise Invalid("labels and options must be text that UTF-8 can hold") from None
 
 
 def _agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> dict[str, str] | None:
@@ -83,9 +97,9 @@ def _agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> di
     return remembered if same else found
 
 
-def _read_meta(directory: int) -> _Meta:
+def _read_meta(name: str, directory: int) -> _Meta:
     try:
-        text = _read("meta.json", directory)
+        text = _read(name, directory)
         return msgspec.json.decode(text, type=_Meta) if text is not None else _Meta()
     except (Invalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _Meta()

@@ -7,6 +7,7 @@
     daemon ends         FUSE_NOTIFY_RESEND, then the next daemon: clients wait, none fails
     SIGHUP              the daemon is replaced: an upgrade is a crash that was announced
     SIGTERM, SIGINT     the view is detached with its binds, the daemon stops, sockets and lock go
+    view is unmounted   a view that is a mount of its own (mount.volfs) was asked to stop; any other is mounted afresh
     keeper ends         the daemon sees its lifeline close and ends too; restore cleans up at the next start
 
 Law: no pyfuse3, no trio, no LMDB in here, no file of the view open, and its path is never looked into.

@@ -54,6 +54,18 @@ def lock_root(root: str, view: str) -> int:
     return descriptor
 
 
+def is_served(root: str) -> bool:
+    """Whether a keeper or a daemon has the root at this moment."""
+    try:
+        descriptor = os.open(f"{root}/{LOCK}", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def resolved(path: str) -> str:
     """The path without symlinks, as the mount table has it. readlink(2) asks a view for nothing; lstat(2) would."""
     for _ in range(40):

@@ -7,6 +7,7 @@ libfuse. Source: the kernel's Documentation/filesystems/fuse.rst and libfuse's u
 
 import errno
 import os
+import select
 import shutil
 import socket
 import struct
@@ -35,8 +36,19 @@ class Connection:
         """Lets the connection go; with the last descriptor the kernel ends it."""
         os.close(self.descriptor)
 
+    def ended(self) -> bool:
+        """Whether the kernel ended it: the view was unmounted and nobody is inside, or it was aborted."""
+        poll = select.poll()
+        poll.register(self.descriptor, 0)
+        return bool(poll.poll(0))
+
     def resend(self) -> bool:
-        """Has the kernel send every unanswered request again; False where it cannot (before Linux 6.9)."""
+        """Has the kernel send every unanswered request again; False where it cannot (before Linux 6.9).
+
+        On a connection that has ended the kernel takes the word and does nothing.
+        """
+        if self.ended():
+            return False
         try:
             os.write(self.descriptor, _NOTIFY_RESEND)
         except OSError:

@@ -16,9 +16,11 @@ from pathlib import Path
 from types import FrameType
 
 from volfs import logs
-from volfs.errors import VolfsError
+from volfs.errors import Invalid, VolfsError
 from volfs.keeper import claims, sockets
 from volfs.keeper.fuse import Connection, detach_view, mount_view
+from volfs.mount import mountinfo
+from volfs.mount.syscalls import read_mountinfo
 from volfs.settings import GIVE_UP, Settings
 
 LOOK = 0.5  # seconds between two looks whether a daemon is dead that cannot be reaped
@@ -38,6 +40,7 @@ def serve(settings: Settings) -> int:
             return Keeper(replace(settings, root=root, view=view), stack).run()
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
+        sockets.notify(f"STATUS={error}")
         return 125
 
 
@@ -55,19 +58,30 @@ class Keeper:
         stack.callback(os.close, self._lock)
         below = claims.claim_view(settings.view, settings.root)
         stack.callback(os.close, below)
-        self._listeners = [self._listen(path, stack) for path in self._socket_paths()]
+        self._listeners = self._listen(stack)
         self._connection = mount_view(settings.root, settings.view)
         stack.callback(self._close_view)
 
     def _socket_paths(self) -> list[str]:
         return [f"{self._settings.run_dir}/volfs.sock", *self._settings.plugin_sockets]
 
-    @staticmethod
-    def _listen(path: str, stack: ExitStack) -> socket.socket:
-        listener = sockets.listen(path)
-        stack.callback(listener.close)
-        stack.callback(sockets.unlink, path)
-        return listener
+    def _listen(self, stack: ExitStack) -> list[socket.socket]:
+        """One socket a path: what the service manager handed down, or one of our own, whose name goes at the end."""
+        handed_down = sockets.handed_down()
+        listeners = []
+        for path in self._socket_paths():
+            listener = handed_down.pop(os.path.realpath(path), None)
+            if listener is None:
+                listener = sockets.listen(path)
+                stack.callback(sockets.unlink, path)
+            stack.callback(listener.close)
+            listeners.append(listener)
+        if handed_down:
+            raise Invalid(
+                f"the service manager handed down a socket at {next(iter(handed_down))}, which no option names: "
+                "give it as --plugin-socket, or disable its socket unit"
+            )
+        return listeners
 
     def _close_view(self) -> None:
         detach_view(self._settings.view)
@@ -78,6 +92,10 @@ class Keeper:
         fresh = True
         while True:
             code, ready = self._one_daemon(fresh)
+            if self._settings.until_unmounted and not self._stop and self._is_unmounted():
+                log.info("the view was unmounted")
+                sockets.notify("STOPPING=1")
+                self._stop = True
             if self._stop:
                 if code or self._replace:
                     self._tidy()
@@ -87,6 +105,10 @@ class Keeper:
                 return 125
             self._report(code, ready)
             fresh = self._prepare_next(ready)
+
+    def _is_unmounted(self) -> bool:
+        """Whether somebody unmounted the view, and nobody is inside of it any more either."""
+        return self._connection.ended() and mountinfo.at(read_mountinfo(), self._settings.view) is None
 
     def _report(self, code: int, ready: bool) -> None:
         if self._replace:

@@ -1,4 +1,7 @@
-"""The listening sockets, which no restart of the daemon closes; and the service manager's."""
+"""The listening sockets, which no restart of the daemon closes; and the service manager, which may hand some down.
+
+Law: a socket that was handed down belongs to whoever opened it. It is told by its path, and its name is never removed.
+"""
 
 import errno
 import os
@@ -6,9 +9,33 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from volfs.errors import Conflict, HostError
+from volfs.errors import Conflict, HostError, Invalid
 
 BACKLOG = 1024  # connections that wait while one daemon follows another
+_FIRST_HANDED_DOWN = 3  # SD_LISTEN_FDS_START
+
+
+def handed_down() -> dict[str, socket.socket]:
+    """The listening Unix sockets that the service manager opened for us, by their paths; see sd_listen_fds(3).
+
+    Can be asked once: processes that are started from here must not take them for theirs. Raises Invalid for one that
+    is something else.
+    """
+    names = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+    pid, count, *_ = [os.environ.pop(name, "") for name in names]
+    if pid != str(os.getpid()) or not count.isdecimal():
+        return {}
+    found = {}
+    for descriptor in range(_FIRST_HANDED_DOWN, _FIRST_HANDED_DOWN + int(count)):
+        path = _listening_path(descriptor)
+        if path is None:
+            raise Invalid(
+                f"the service manager handed down what is no listening Unix socket (descriptor {descriptor}): "
+                "a socket unit for volfs has ListenStream= with a path"
+            )
+        os.set_inheritable(descriptor, False)
+        found[os.path.realpath(path)] = socket.socket(fileno=descriptor)
+    return found
 
 
 def listen(path: str) -> socket.socket:
@@ -46,6 +73,18 @@ def notify(state: str) -> None:
         address = "\0" + address[1:]
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.sendto(state.encode(), address)
+
+
+def _listening_path(descriptor: int) -> str | None:
+    """None for what is no listening stream socket with a path."""
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as one:
+            listening = one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            path = one.getsockname() if listening and one.family == socket.AF_UNIX else b""
+            stream = one.type == socket.SOCK_STREAM
+    except OSError:
+        return None
+    return path if stream and isinstance(path, str) and path else None
 
 
 def _clear(path: str) -> None:

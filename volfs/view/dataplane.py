@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 
 import trio
 
-from volfs.driver.options import mount_source
+from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
 from volfs.mount.mountinfo import under
 from volfs.mount.syscalls import bind, expire, is_mount_root, read_mountinfo
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
-from volfs.volume.volume import VIEW_REFERENCE, Kind, State, Volume
+from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
 
 DEADLINE = 2.0  # seconds that a getattr waits for a bind
 SETTLING = 5.0  # seconds after a bind was placed in which a request may be from who was on the way
@@ -98,8 +98,8 @@ class DataPlane:
             self._overtaken.add(thread)
 
     def _wanted(self, volume: Volume) -> bool:
-        """Without binds, only volumes with mount options have something to be done before they are served."""
-        return volume.state is State.OK and (self._binds or mount_source(volume.options) is not None)
+        """Without binds, only a volume that has to be mounted has something to be done before it is served."""
+        return volume.state.has_data and (self._binds or _has_to_be_mounted(volume))
 
     def forget(self, serial: int) -> None:
         """The volume is gone, and with its entry in the view the kernel took the bind."""
@@ -112,16 +112,18 @@ class DataPlane:
         if volume is None:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         mountpoint = self._service.mountpoint(volume)
-        if mount_source(volume.options) is not None and not is_mount_root(mountpoint):
+        if volume.source is not None and not is_mount_root(mountpoint):
             raise OSError(errno.EIO, os.strerror(errno.EIO))  # never the directory below a mount that is not there
-        return os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if not volume.local and not trio.from_thread.run_sync(self._service.uses.has, volume.name, VIEW_REFERENCE):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))  # its plugin was not asked, or did not answer
+        return _open(mountpoint, volume)
 
     def _target(self, name: str) -> str:
-        return f"{self._view}/{name}/_data"
+        return f"{self._view}/{file_name(name)}/_data"
 
     def _find_bound(self) -> None:
         for mount in under(read_mountinfo(), self._view):
-            name = mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")
+            name = name_of_file(mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")) or ""
             volume = self._service.store.get(name) if self._target(name) == mount.mountpoint else None
             if volume is not None:
                 self._bindings[volume.serial] = binding = _Binding(name, placed=time.monotonic())
@@ -139,7 +141,7 @@ class DataPlane:
 
     async def _bind(self, serial: int, volume: Volume, binding: _Binding) -> None:
         try:
-            await self._service.mount(
+            await self._service.uses.mount(
                 volume.name,
                 VIEW_REFERENCE,
                 Kind.VIEW,
@@ -153,7 +155,7 @@ class DataPlane:
             binding.done.set()
 
     def _place(self, source: str, volume: Volume) -> None:
-        descriptor = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open(source, volume)
         try:
             if not is_mount_root(self._target(volume.name)):
                 bind(descriptor, self._target(volume.name))
@@ -168,9 +170,21 @@ class DataPlane:
 
     async def _expire(self, serial: int, binding: _Binding) -> None:
         try:
-            gone = await self._service.unmount(binding.name, VIEW_REFERENCE, lambda: expire(self._target(binding.name)))
+            gone = await self._service.uses.unmount(
+                binding.name, VIEW_REFERENCE, lambda: expire(self._target(binding.name))
+            )
         except (VolfsError, OSError) as error:
             log.warning("data stays bound", extra={"volume": binding.name, "why": str(error)})
             return
         if gone and self._bindings.get(serial) is binding:
             del self._bindings[serial]
+
+
+def _has_to_be_mounted(volume: Volume) -> bool:
+    return volume.source is not None or not volume.local
+
+
+def _open(mountpoint: str, volume: Volume) -> int:
+    """An O_PATH descriptor of the data. Where a plugin has it is the plugin's word, and may be a symlink of its."""
+    follow = os.O_NOFOLLOW if volume.local else 0
+    return os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | follow | os.O_CLOEXEC)

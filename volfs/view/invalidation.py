@@ -3,21 +3,24 @@
     volume gone       its entry in the view (the kernel detaches what is bound below it), everything of its inodes
     volume unusable   its _data
     any change        `meta`, the volume's directory, the view's own attributes
+    a new figure      `meta`
 
 Law: an entry that is still right is never invalidated, because that would take the bind on it away. A notification may
 wait for the parent directory's lock, which a lookup that waits for us may hold: it is sent from a thread.
 """
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyfuse3
 import trio
 
+from volfs.driver.names import file_name
 from volfs.view.inodes import ROOT, NodeKind, inode
 from volfs.volume.changes import Owed
-from volfs.volume.volume import State, Volume
+from volfs.volume.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,17 @@ Notice = ForgetInode | ForgetEntry
 def notices(owed: Owed, current: Volume | None) -> list[Notice]:
     """What to send for a change, given what has the volume's name now. Pure; sent twice it does no harm."""
     if current is None or current.serial != owed.serial:
-        return [ForgetEntry(ROOT, owed.name.encode(errors="surrogateescape")), ForgetInode(ROOT)]
+        return [ForgetEntry(ROOT, os.fsencode(file_name(owed.name))), ForgetInode(ROOT)]
     forget: list[Notice] = [ForgetInode(ROOT), ForgetInode(inode(owed.serial))]
     forget += [ForgetInode(inode(owed.serial, kind)) for kind in (NodeKind.META, NodeKind.OPTS)]
-    if current.state is not State.OK:
+    if not current.state.has_data:
         forget.append(ForgetEntry(inode(owed.serial), b"_data"))
     return forget
+
+
+def notices_of_figures(owed: Sequence[Owed]) -> list[Notice]:
+    """What to send when these volumes were measured: nothing else of them has changed. Pure."""
+    return [ForgetInode(inode(one.serial, NodeKind.META)) for one in owed]
 
 
 class Invalidator:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pyfuse3
 from pyfuse3 import FUSEError
 
+from volfs.driver.names import file_name, name_of_file
 from volfs.view.answers import SECOND, answered, entry, statvfs_data
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import ROOT, NodeKind, inode, split
@@ -53,7 +54,8 @@ class Operations(pyfuse3.Operations):
         if len(name) > LONGEST_NAME:
             raise FUSEError(errno.ENAMETOOLONG)
         if parent == ROOT:
-            volume = self._service.store.get(os.fsdecode(name))
+            known = name_of_file(os.fsdecode(name))
+            volume = self._service.store.get(known) if known is not None else None
             if volume is not None:
                 return entry(attributes(volume, NodeKind.VOLUME))
         else:
@@ -83,7 +85,8 @@ class Operations(pyfuse3.Operations):
         match kind:
             case NodeKind.META:
                 users = self._service.references(volume.name)
-                changed = max((one.since for one in users), default=0)
+                figure = self._service.usage.last(volume)
+                changed = max([one.since for one in users] + ([figure.time] if figure is not None else []), default=0)
                 return entry(attributes(volume, kind, len(self._content(volume, kind)), changed))
             case NodeKind.OPTS:
                 return entry(attributes(volume, kind, len(self._content(volume, kind))))
@@ -96,7 +99,8 @@ class Operations(pyfuse3.Operations):
     def _content(self, volume: Volume, kind: NodeKind) -> bytes:
         if kind is NodeKind.OPTS:
             return opts_text(volume)
-        return meta_text(volume, self._service.mountpoint(volume), self._service.references(volume.name))
+        users, figure = self._service.references(volume.name), self._service.usage.last(volume)
+        return meta_text(volume, self._service.mountpoint(volume), users, figure)
 
     # Files
 
@@ -158,7 +162,7 @@ class Operations(pyfuse3.Operations):
             for after, created, name in rows:
                 found.st_ino = pyfuse3.InodeT(inode(after))
                 found.st_atime_ns = found.st_mtime_ns = found.st_ctime_ns = created * SECOND
-                if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(os.fsencode(name)), found, after):
+                if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(os.fsencode(file_name(name))), found, after):
                     return
 
     def _list_volume(self, fh: int, after: int, token: pyfuse3.ReaddirToken) -> None:

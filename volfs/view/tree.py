@@ -9,13 +9,14 @@ VIEW/            the volumes
 
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from volfs.driver.options import masked, to_text
+from volfs.mount.options import MASK, is_secret
 from volfs.view.inodes import ROOT, NodeKind, inode
-from volfs.volume.describe import shown
-from volfs.volume.volume import Reference, State, Volume
+from volfs.volume.describe import shown, usage_data
+from volfs.volume.volume import Figure, Reference, Volume
 
 DIRECTORY, FILE = stat.S_IFDIR | 0o755, stat.S_IFREG | 0o444
 
@@ -49,12 +50,12 @@ def root_attributes(door: Door, volumes: int, time: int) -> Attributes:
 
 def children(volume: Volume) -> list[tuple[bytes, NodeKind]]:
     """What is in a volume's directory. `_data` is hidden where it could not be entered; `meta` says why."""
-    names = [(b"_data", NodeKind.DATA)] if volume.state is State.OK else []
+    names = [(b"_data", NodeKind.DATA)] if volume.state.has_data else []
     return [*names, (b"meta", NodeKind.META), (b"opts.json", NodeKind.OPTS)]
 
 
 def attributes(volume: Volume, kind: NodeKind, size: int = 0, changed: int = 0) -> Attributes:
-    """A node of a volume; `size` of its content, `changed` when its users last did."""
+    """A node of a volume; `size` of its content, `changed` when its users or its figure last did."""
     node = inode(volume.serial, kind)
     match kind:
         case NodeKind.VOLUME:
@@ -68,16 +69,29 @@ def attributes(volume: Volume, kind: NodeKind, size: int = 0, changed: int = 0) 
 
 
 def opts_text(volume: Volume) -> bytes:
-    """The content of `opts.json`: Docker's text."""
-    return to_text(masked(volume.options)) + b"\n" if volume.options else b"{}\n"
+    """The content of `opts.json`: Docker's text; of a plugin's volume, the options as they were given."""
+    if not volume.options:
+        return b"{}\n"
+    shown = shown_options(volume, volume.options)
+    if volume.local:
+        return to_text(shown) + b"\n"
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogateescape") + b"\n"
 
 
-def meta_text(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> bytes:
-    """The content of `meta`."""
+def shown_options(volume: Volume, options: Mapping[str, str]) -> dict[str, str]:
+    """The options without secrets. Of a plugin's only the names tell what is one."""
+    if volume.local:
+        return masked(options)
+    return {key: MASK if is_secret(key) and value else value for key, value in masked(options).items()}
+
+
+def meta_text(volume: Volume, mountpoint: str, references: Sequence[Reference], figure: Figure | None = None) -> bytes:
+    """The content of `meta`; `UsageData` is null, as Labels and Options are, where there is none."""
     fields = shown(volume, mountpoint, references)
+    fields["UsageData"] = usage_data(figure, references) if figure is not None else None
     if volume.options:
-        fields["Options"] = masked(volume.options)
-    order = ["Name", "Driver", "Scope", "Mountpoint", "CreatedAt", "Labels", "Options", "Status", "UsedBy"]
+        fields["Options"] = shown_options(volume, volume.options)
+    order = ["Name", "Driver", "Scope", "Mountpoint", "CreatedAt", "Labels", "Options", "Status", "UsedBy", "UsageData"]
     return (
         json.dumps({key: fields[key] for key in order}, indent=2, ensure_ascii=False).encode(errors="surrogateescape")
         + b"\n"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from volfs.volume.volume import Reference, Volume
+from volfs.volume.volume import Figure, Reference, Volume
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,15 @@ class DropReference:
     id: str
 
 
-Change = Put | Delete | AddReference | DropReference
+@dataclass(frozen=True)
+class Measured:
+    """Notes what a volume held; nothing where it is gone meanwhile."""
+
+    serial: int
+    figure: Figure
+
+
+Change = Put | Delete | AddReference | DropReference | Measured
 
 
 @dataclass(frozen=True, slots=True)

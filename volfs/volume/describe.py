@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from volfs.volume.volume import Reference, Volume
+from volfs.volume.volume import Figure, Kind, Reference, Volume, users
 
 
 def rfc3339(seconds: int) -> str:
@@ -24,7 +24,28 @@ def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> d
         "Mountpoint": mountpoint,
         "Name": volume.name,
         "Options": volume.options,
-        "Scope": "local",
+        "Scope": volume.scope,
         "Status": {"State": volume.state.value},
-        "UsedBy": [{"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)} for one in references],
+        "UsedBy": [
+            {"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)}
+            for one in references
+            if one.kind is not Kind.LEAVING
+        ],
+    }
+
+
+NOT_MEASURED = -1  # Docker's size of what it could not measure
+
+
+def usage_data(figure: Figure | None, references: Sequence[Reference]) -> dict[str, Any]:
+    """Docker's `UsageData`, with what was measured besides and when; the view, which only looks, is no user."""
+    count = len(users(references))
+    if figure is None:
+        return {"Size": NOT_MEASURED, "RefCount": count}
+    return {
+        "Size": figure.apparent,
+        "Allocated": figure.allocated,
+        "Files": figure.files,
+        "RefCount": count,
+        "Measured": rfc3339(figure.time),
     }

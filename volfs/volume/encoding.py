@@ -38,6 +38,11 @@ def reference_key(name: str, id: str) -> bytes:  # noqa: A002
     return key(name) + b"\0" + key(id)
 
 
+def driver_key(driver: str, name: str) -> bytes:
+    """A volume of a plugin, whose name is that of a file `NAME.sock`: with a volume's it fits into a key."""
+    return text(driver) + b"\0" + key(name)
+
+
 def volume(value: bytes | memoryview) -> Volume:
     return decode(value, Volume)
 

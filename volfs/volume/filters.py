@@ -16,7 +16,7 @@ import msgspec
 import re2
 
 from volfs.errors import Invalid
-from volfs.volume.volume import Kind, Reference, Volume
+from volfs.volume.volume import Reference, Volume, users
 
 ANONYMOUS = "com.docker.volume.anonymous"
 LISTING = frozenset({"dangling", "name", "driver", "label"})
@@ -54,7 +54,7 @@ class Filters:
 
 def dangling(references: Sequence[Reference]) -> bool:
     """Whether nobody uses a volume. Looking at it through the view is no use."""
-    return all(reference.kind is Kind.VIEW for reference in references)
+    return not users(references)
 
 
 def parse_filters(text: str, allowed: Collection[str]) -> Filters:

@@ -2,7 +2,6 @@
 
 from volfs.driver.local import Description, LocalDriver
 from volfs.driver.names import VolumeName
-from volfs.driver.options import mount_source
 from volfs.errors import NotFound
 from volfs.volume.volume import State, Volume
 
@@ -13,10 +12,22 @@ def described(name: VolumeName, description: Description) -> Volume:
         name=name,
         serial=0,
         created=description.created,
-        driver=description.driver,
         options=description.options,
         labels=description.labels,
         state=State.DAMAGED if description.damage else State.OK,
+    )
+
+
+def recalled(name: VolumeName, note: Description) -> Volume:
+    """The record of a plugin's volume by its note, until the plugin says more."""
+    return Volume(
+        name=name,
+        serial=0,
+        created=note.created,
+        driver=note.driver,
+        options=note.options,
+        labels=note.labels,
+        state=State.UNKNOWN,
     )
 
 
@@ -30,7 +41,7 @@ def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] 
         description = driver.describe(volume.name)
     except NotFound:
         return State.MISSING, volume.options
-    gone = mount_source(volume.options or {}) is not None and not description.options
+    gone = volume.source is not None and not description.options
     if description.damage or gone:
         return State.DAMAGED, volume.options
     return State.OK, description.options or volume.options
@@ -38,7 +49,7 @@ def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] 
 
 def doubtful(volume: Volume) -> bool:
     """Whether a look at the directory may find the volume in another state than the one that is noted."""
-    return volume.state is not State.OK or mount_source(volume.options or {}) is not None
+    return volume.state is not State.OK or volume.source is not None
 
 
 def noted(volume: Volume) -> tuple[State, dict[str, str] | None]:

@@ -13,15 +13,16 @@ import msgspec
 
 from volfs.driver.local import LocalDriver, Scan
 from volfs.driver.names import VolumeName
+from volfs.driver.notes import Notes
 from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
 from volfs.volume import probe
-from volfs.volume.changes import Change, Delete, DropReference, Put
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
 from volfs.volume.encoding import DamagedStore
-from volfs.volume.observe import described
+from volfs.volume.observe import described, recalled
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
-from volfs.volume.volume import State
+from volfs.volume.volume import Kind, State
 
 CATALOGUE = "metadata.mdb"
 BATCH = 5_000  # changes in one transaction
@@ -80,7 +81,8 @@ def _plan(store: Store, scan: Scan, driver: LocalDriver, view: str) -> Plan:
     removed = {volume.name for one in scan.work if (volume := store.by_serial(removing_serial(one)))}
     strangers = {name for name in mounted_in(kernel) if store.get(name) is None and driver.exists(name)}
     plain = {name for name in strangers if _is_plain(name, driver)}
-    return plan(store.entries(), Found(scan.names, scan.work, removed, plain), store.all_references(), kernel)
+    noted = [name for name in Notes(driver.volumes.parent).names() if store.get(name) is None]
+    return plan(store.entries(), Found(scan.names, scan.work, removed, plain, noted), store.all_references(), kernel)
 
 
 def _is_plain(name: str, driver: LocalDriver) -> bool:
@@ -109,6 +111,8 @@ def _sweep(driver: LocalDriver, work: str) -> None:
 def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change]:
     for name in result.adopt:
         yield from _adopted(name, driver)
+    for name in result.recall:
+        yield from _recalled(name, driver)
     for name in result.missing:
         users = [reference.id for reference in store.references(name)]
         log.error("volume missing", extra={"volume": name, "used_by": ",".join(users) or "nobody"})
@@ -120,6 +124,8 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
         yield Delete(name)
     for name, id_ in result.drop:
         yield DropReference(name, id_)
+    for name, reference in result.leave:
+        yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING))
 
 
 def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:
@@ -131,6 +137,15 @@ def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:
     if description.damage:
         log.error("volume damaged", extra={"volume": name, "why": description.damage})
     yield Put(described(VolumeName(name), description))
+
+
+def _recalled(name: str, driver: LocalDriver) -> Iterator[Change]:
+    note = Notes(driver.volumes.parent).read(name)
+    if note is None:
+        log.error("the note of a plugin's volume cannot be read, it is left alone", extra={"volume": name})
+        return
+    log.info("a plugin's volume is recalled", extra={"volume": name, "driver": note.driver})
+    yield Put(recalled(VolumeName(name), note))
 
 
 def _in_state(store: Store, name: str, state: State) -> Iterator[Change]:

@@ -5,7 +5,9 @@
     entry without directory          kept and marked missing; back to ok when the directory is there again
     entry whose removal was renamed  taken out: the removal is finished
     mount of ours, no live reference unmounted, newest first
+    note of a plugin's volume        recalled, where the entry went with a catalogue that was lost
     reference of another boot        dropped; so is the view's where nothing is bound any more
+    the view's of a plugin's volume  leaving, where nothing is bound any more: the plugin has yet to be told
     work directory                   swept
 
 Law: pure, one pass over sorted streams; carried out and run again, the plan is empty. It names no path outside ROOT.
@@ -15,8 +17,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from volfs.driver.names import file_name
 from volfs.mount.mountinfo import MountEntry
-from volfs.volume.volume import Kind, Reference, State
+from volfs.volume.volume import LOCAL, Kind, Reference, State
 
 
 class Entry(NamedTuple):
@@ -33,13 +36,15 @@ class Found:
     """What the local driver found: names of directories in order, and work directories.
 
     `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died; `plain` the
-    directories without an entry, but with a mount inside, that say of themselves that they have no options.
+    directories without an entry, but with a mount inside, that say of themselves that they have no options; `noted`
+    the volumes of plugins that there are notes of, without an entry.
     """
 
     names: Sequence[str]
     work: Sequence[str]
     removed: Collection[str] = ()
     plain: Collection[str] = ()
+    noted: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,13 @@ class Plan:
     """What to change. `verify` are volumes with options, whose opts.json is read once the daemon is ready."""
 
     adopt: list[str] = field(default_factory=list)
+    recall: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
     unmount: list[str] = field(default_factory=list)
     drop: list[tuple[str, str]] = field(default_factory=list)
+    leave: list[tuple[str, Reference]] = field(default_factory=list)
     sweep: list[str] = field(default_factory=list)
     verify: list[str] = field(default_factory=list)
     kept: int = 0
@@ -69,9 +76,18 @@ class Plan:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do; kept and verified volumes are as they were."""
-        return not (
-            self.adopt or self.missing or self.returned or self.finished or self.unmount or self.drop or self.sweep
+        changes = (
+            self.adopt,
+            self.recall,
+            self.missing,
+            self.returned,
+            self.finished,
+            self.unmount,
+            self.drop,
+            self.leave,
+            self.sweep,
         )
+        return not any(changes)
 
 
 def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> Plan:
@@ -79,21 +95,24 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
     result = Plan(sweep=list(found.work))
     plain = set(found.plain)
     watched = mounted_in(kernel)
+    of_plugins: set[str] = set()
     for entry, directory in _side_by_side(entries, found.names):
         if entry is None:
             result.adopt.append(directory)
             continue
         if entry.name in watched and not entry.has_options:
             plain.add(entry.name)
-        if entry.driver != "local":
+        if entry.driver != LOCAL:
             result.kept += 1
+            of_plugins.add(entry.name)
         elif directory:
             _keep(result, entry)
         elif entry.name in found.removed:
             result.finished.append(entry.name)
         elif entry.state is not State.MISSING:
             result.missing.append(entry.name)
-    live = _live_references(result, references, kernel)
+    result.recall.extend(name for name in found.noted if name not in result.adopt)
+    live = _live_references(result, references, kernel, of_plugins)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
 
@@ -135,17 +154,19 @@ def _side_by_side(entries: Iterable[Entry], names: Iterable[str]) -> Iterator[tu
         directory = next(directories, None)
 
 
-def _live_references(result: Plan, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> set[str]:
-    """The names of volumes that somebody still uses; what nobody can use any more goes to `drop`."""
+def _live_references(
+    result: Plan, references: Iterable[tuple[str, Reference]], kernel: Kernel, of_plugins: Collection[str]
+) -> set[str]:
+    """The names of volumes that somebody still uses; what nobody can use any more goes to `drop` or `leave`."""
     bound = {mount.mountpoint for mount in kernel.mounts}
     gone = {*result.finished}
     live: set[str] = set()
     for name, reference in references:
-        dead = reference.boot != kernel.boot or name in gone
-        if reference.kind is Kind.VIEW and f"{kernel.view}/{name}/_data" not in bound:
-            dead = True
-        if dead:
+        unseen = reference.kind is Kind.VIEW and f"{kernel.view}/{file_name(name)}/_data" not in bound
+        if reference.boot != kernel.boot or name in gone or (unseen and name not in of_plugins):
             result.drop.append((name, reference.id))
+        elif unseen:
+            result.leave.append((name, reference))
         else:
             live.add(name)
     return live

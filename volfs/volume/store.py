@@ -2,6 +2,7 @@
 
     volumes      name -> Volume (MessagePack)          serials   serial -> created, name
     references   name NUL id -> name, Reference             owed      number -> serial, name
+    drivers      driver NUL name -> name, of plugins        usage     serial -> Figure
     system       "format", "next serial", "next owed"
 
 Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
@@ -21,10 +22,10 @@ import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
 from volfs.volume import encoding
-from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Owed, Put
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
-from volfs.volume.volume import Reference, Volume
+from volfs.volume.volume import Figure, Reference, Volume
 
 MapFull = lmdb.MapFullError
 
@@ -42,7 +43,7 @@ _DAMAGE = (
     lmdb.BadTxnError,
     UnicodeDecodeError,
 )
-_DATABASES = (b"volumes", b"serials", b"references", b"owed", b"system")
+_DATABASES = (b"volumes", b"serials", b"references", b"drivers", b"owed", b"usage", b"system")
 _FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
 
 
@@ -95,14 +96,8 @@ class Store:
         info = self._env.info()
         if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
-        volumes, serials, references, owed, system = (self._env.open_db(name) for name in _DATABASES)
-        self._volumes, self._serials, self._references, self._owed, self._system = (
-            volumes,
-            serials,
-            references,
-            owed,
-            system,
-        )
+        databases = [self._env.open_db(name) for name in _DATABASES]
+        self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, self._system = databases
 
     def _check_format(self, first_serial: int) -> None:
         with self._read() as read:
@@ -180,6 +175,32 @@ class Store:
                 for (key, value), _ in zip(cursor.iternext(), range(limit), strict=False)
             ]
 
+    def drivers(self) -> list[str]:
+        """The plugins that have volumes here, in order."""
+        found = []
+        with self._read() as read:
+            cursor = read.cursor(self._drivers)
+            more = cursor.first()
+            while more:
+                driver, _, _ = cursor.key().partition(b"\0")
+                found.append(driver.decode(errors="surrogateescape"))
+                more = cursor.set_range(driver + b"\1")
+        return found
+
+    def of_driver(self, driver: str) -> list[Volume]:
+        """The volumes of a plugin, in order."""
+        prefix = encoding.text(driver) + b"\0"
+        with self._read() as read:
+            cursor = read.cursor(self._drivers)
+            names = []
+            if cursor.set_range(prefix):
+                for key, name in cursor:
+                    if not key.startswith(prefix):
+                        break
+                    names.append(name)
+            values = [read.get(encoding.key(name.decode(errors="surrogateescape")), db=self._volumes) for name in names]
+        return [encoding.volume(value) for value in values if value is not None]
+
     def references(self, name: str) -> list[Reference]:
         """The users of a volume, in the order of their ids."""
         prefix = encoding.key(name) + b"\0"
@@ -192,6 +213,12 @@ class Store:
                         break
                     found.append(encoding.decode(value, tuple[str, Reference])[1])
             return found
+
+    def figure(self, serial: int) -> Figure | None:
+        """What the volume with this number held when it was last measured."""
+        with self._read() as read:
+            value = read.get(encoding.number(serial), db=self._usage)
+        return encoding.decode(value, Figure) if value is not None else None
 
     def all_references(self) -> Iterator[tuple[str, Reference]]:
         """Every (name of a volume, reference): for restore."""
@@ -278,6 +305,15 @@ class Store:
             case DropReference(name, id):
                 gone = write.delete(encoding.reference_key(name, id), db=self._references)
                 return self._touched(write, name) if gone else None
+            case Measured(serial, figure):
+                return self._measured(write, serial, figure)
+
+    def _measured(self, write: lmdb.Transaction, serial: int, figure: Figure) -> Volume | None:
+        row = write.get(encoding.number(serial), db=self._serials)
+        if row is None:
+            return None
+        write.put(encoding.number(serial), msgspec.msgpack.encode(figure), db=self._usage)
+        return self._touched(write, bytes(row)[8:].decode(errors="surrogateescape"))
 
     def _put(self, write: lmdb.Transaction, volume: Volume) -> Volume:
         if volume.serial == 0:
@@ -291,6 +327,8 @@ class Store:
             volume.created.to_bytes(8, signed=True) + encoding.text(volume.name),
             db=self._serials,
         )
+        if not volume.local:
+            write.put(encoding.driver_key(volume.driver, volume.name), encoding.text(volume.name), db=self._drivers)
         return volume
 
     def _delete(self, write: lmdb.Transaction, name: str) -> Volume | None:
@@ -298,6 +336,8 @@ class Store:
         if volume is not None:
             write.delete(encoding.key(name), db=self._volumes)
             write.delete(encoding.number(volume.serial), db=self._serials)
+            write.delete(encoding.number(volume.serial), db=self._usage)
+            write.delete(encoding.driver_key(volume.driver, volume.name), db=self._drivers)
         prefix = encoding.key(name) + b"\0"
         with write.cursor(self._references) as cursor:
             while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):

@@ -2,13 +2,18 @@
 
 Volume      what the store keeps of a volume under its name
 Reference   one user of a volume: a set, never a counter
+Figure      what a volume held when it was last measured
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
 
 from volfs.driver.names import VolumeName
+from volfs.driver.options import MountSource, mount_source
+
+LOCAL = "local"
 
 
 class State(Enum):
@@ -17,7 +22,12 @@ class State(Enum):
     OK = "ok"
     MISSING = "missing"  # the entry is there, its directory is not
     DAMAGED = "damaged"  # the directory is there, its opts.json cannot be read
-    UNKNOWN = "unknown"  # its driver does not answer
+    UNKNOWN = "unknown"  # its plugin does not answer
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is data to be shown: what a plugin has mounted stays in use while the plugin is silent."""
+        return self in (State.OK, State.UNKNOWN)
 
 
 class Kind(Enum):
@@ -26,6 +36,7 @@ class Kind(Enum):
     VIEW = "view"
     PLUGIN = "plugin"  # a Mount ID of Docker's volume plugin protocol
     CONTAINER = "container"
+    LEAVING = "leaving"  # of no use to anybody, but the volume's plugin may still have it mounted for this id
 
 
 class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,6 +45,9 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
     `serial` is never used again, also not after the volume is removed; 0 stands for not given yet.
     `created` is in seconds since the epoch. `options` and `labels` are Docker's DriverOpts and Labels:
     None where none were given, which Docker tells apart from an empty object.
+
+    Of a plugin's volume the store keeps what the plugin said last: `mountpoint` and `scope`. `found`: it was there
+    before anybody asked volfs to make it, and goes when its plugin says that it has gone.
     """
 
     name: VolumeName
@@ -43,6 +57,19 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
     options: dict[str, str] | None = None
     labels: dict[str, str] | None = None
     state: State = State.OK
+    mountpoint: str = ""
+    scope: str = "local"
+    found: bool = False
+
+    @property
+    def local(self) -> bool:
+        """Whether its data is a directory of ours."""
+        return self.driver == LOCAL
+
+    @property
+    def source(self) -> MountSource | None:
+        """What its options have mounted on its directory; the options of a plugin's volume are the plugin's."""
+        return mount_source(self.options) if self.local else None
 
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,4 +84,18 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     since: int
 
 
+class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a volume held at a `time` in seconds since 1970: bytes as files say, bytes on the disk, and files."""
+
+    apparent: int
+    allocated: int
+    files: int
+    time: int
+
+
 VIEW_REFERENCE = "view"
+
+
+def users(references: Sequence[Reference]) -> list[Reference]:
+    """Those who use a volume: looking at it through the view is no use, and who is leaving has gone."""
+    return [one for one in references if one.kind not in (Kind.VIEW, Kind.LEAVING)]

@@ -1,0 +1,33 @@
+"""From a change to everybody seeing it: written, then told to whoever caches, then settled."""
+
+from collections.abc import Awaitable, Callable
+
+from volfs.volume.changes import Change, Effect, Owed
+from volfs.volume.store import Store
+from volfs.volume.writer import Writer
+
+
+async def _nobody_looks(_: Owed) -> None:
+    """Stands for the view until there is one."""
+
+
+class Commits:
+    """`on_change` returns when the kernel's caches know of a change."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self.on_change: Callable[[Owed], Awaitable[None]] = _nobody_looks
+        self._store = store
+        self._writer = writer
+
+    async def commit(self, *changes: Change) -> list[Effect]:
+        """Durable and visible when it returns; one effect for each change. Raises HostError where the disk refuses."""
+        effects = await self._writer.commit(*changes)
+        owed = [effect.owed for effect in effects if effect.owed is not None]
+        for one in owed:
+            await self.on_change(one)
+        self._store.settle(owed)
+        return effects
+
+    async def commit_unseen(self, *changes: Change) -> None:
+        """For when nobody looks any more: durable, and told to no cache."""
+        await self._writer.commit(*changes)

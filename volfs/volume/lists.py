@@ -1,0 +1,195 @@
+"""What plugins say of their volumes, brought together with what we have on record.
+
+    told and on record      ok, with the mountpoint that was told
+    told, not on record     found: it is shown and can be used
+    on record, not told     missing; a volume that was only found goes, it was never ours
+    no answer               unknown, and asked again after 1, 2, 4 … 60 seconds until there is one
+
+Law: nobody waits longer than GLANCE for a plugin here, and for one that hangs only once. One question at a time for
+each plugin. What a plugin says is committed only where nobody changed the volume meanwhile.
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import trio
+
+from volfs.driver.names import VolumeName, has_file_name
+from volfs.driver.plugin import PluginVolume
+from volfs.errors import NotFound, VolfsError
+from volfs.volume.plugins import as_told
+from volfs.volume.service import VolumeService
+from volfs.volume.volume import Kind, State, Volume
+
+GLANCE = 0.8  # seconds; a list is to be there within one
+LONGEST_PAUSE = 60.0  # seconds between two questions to a plugin in trouble
+AT_ONCE = 64  # volumes noted at the same time, which share transactions
+
+log = logging.getLogger(__name__)
+Learned = tuple[str, Volume | None, Volume | None]
+
+
+@dataclass
+class _Question:
+    """A List that is under way; `why` it failed, "" where it did not."""
+
+    began: float
+    done: trio.Event = field(default_factory=trio.Event)
+    why: str = ""
+
+
+class Lists:
+    """The questions to the plugins of a service's registry and store."""
+
+    def __init__(self, service: VolumeService) -> None:
+        self._service = service
+        self._nursery: trio.Nursery | None = None
+        self._asked: dict[str, _Question] = {}
+        self._doubted: set[str] = set()
+        self._mending: set[str] = set()
+        self._complaints: dict[str, str] = {}
+        self._files = trio.CapacityLimiter(1)
+        service.uses.on_trouble = self.doubt
+
+    async def run(self) -> None:
+        """Asks everybody once, then who is in trouble until it is over; until it is cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            for name in self._service.store.drivers():
+                self.doubt(name, first=0.0)
+            self._nursery.start_soon(self.glance)
+            await trio.sleep_forever()
+
+    async def glance(self) -> list[str]:
+        """Asks every plugin, waits a moment, and returns warnings about those that did not answer or failed."""
+        ours = set(self._service.store.drivers())
+        found = await trio.to_thread.run_sync(self._service.drivers.registry.names, limiter=self._files)
+        questions = {name: self._ask(name) for name in sorted(ours.union(found))}
+        with trio.move_on_after(GLANCE):
+            for one in questions.values():
+                if trio.current_time() < one.began + GLANCE:
+                    await one.done.wait()
+        return [f"list {name}: {one.why}" for name, one in questions.items() if one.why and name in ours]
+
+    async def find(self, name: str) -> Volume:
+        """The volume called `name`; of one that nobody has on record, the plugins are asked. Raises NotFound."""
+        try:
+            return await self._service.get(name)
+        except NotFound:
+            await self.glance()
+            return await self._service.get(name)
+
+    def doubt(self, name: str, first: float = 1.0) -> None:
+        """Something is not well with a plugin: it is asked again until it answers, `first` after so many seconds."""
+        self._doubted.add(name)
+        if self._nursery is not None and name not in self._mending:
+            self._mending.add(name)
+            self._nursery.start_soon(self._mend, name, first)
+
+    async def _mend(self, name: str, pause: float) -> None:
+        while name in self._doubted and self._service.store.of_driver(name):
+            await trio.sleep(pause)
+            self._doubted.discard(name)
+            question = self._ask(name)
+            await question.done.wait()
+            if question.why or not await self._dismiss(name):
+                self._doubted.add(name)
+            pause = min(max(1.0, pause * 2), LONGEST_PAUSE)
+        self._mending.discard(name)
+
+    async def _dismiss(self, driver: str) -> bool:
+        """Tells the plugin of everybody who has left; returns whether it knows."""
+        known = True
+        for volume in self._service.store.of_driver(driver):
+            for one in self._service.references(volume.name):
+                if one.kind is Kind.LEAVING:
+                    known = await self._service.uses.dismiss(volume.name, one.id) and known
+        return known
+
+    def _ask(self, name: str) -> _Question:
+        """The question that is under way, or a new one."""
+        question = self._asked.get(name)
+        if question is None or question.done.is_set():
+            question = self._asked[name] = _Question(trio.current_time(), why="it has not answered yet")
+            assert self._nursery is not None
+            self._nursery.start_soon(self._answer, name, question)
+        return question
+
+    async def _answer(self, name: str, question: _Question) -> None:
+        try:
+            question.why = await self._heard(name)
+        except Exception:  # a bug must not take the other plugins with it
+            log.exception("what a plugin listed cannot be used", extra={"driver": name})
+            question.why = "volfs failed on its answer; its log says why"
+        finally:
+            question.done.set()
+
+    async def _heard(self, name: str) -> str:
+        """Asks and commits what is learned; returns why there was no answer, "" where there was."""
+        store = self._service.store
+        known = {volume.name: volume for volume in store.of_driver(name)}
+        plugin = self._service.drivers.plugin(name).plugin
+        try:
+            told = await plugin.list()
+        except VolfsError as error:
+            await self._note([(one, known[one], _unknown(known[one])) for one in known])
+            if known:
+                self._complain(name, str(error))
+                self.doubt(name)
+            return str(error)
+        if self._complaints.pop(name, ""):
+            log.info("a plugin answers again", extra={"driver": name})
+        used = {one for one in known if store.references(one)}
+        strangers = [one for one in told if store.get(one.name) is None]
+        scope = await plugin.scope() if strangers else ""
+        await self._note(list(learned(known, told, used)))
+        await self._note([(one.name, None, _found(one, name, scope)) for one in strangers if _can_be_shown(one)])
+        return ""
+
+    def _complain(self, name: str, why: str) -> None:
+        """Once for each trouble, however often it is asked."""
+        if self._complaints.get(name) != why:
+            self._complaints[name] = why
+            log.warning("a plugin is in trouble", extra={"driver": name, "why": why})
+
+    async def _note(self, learned: Sequence[Learned]) -> None:
+        changed = [one for one in learned if one[1] != one[2]]
+        for at in range(0, len(changed), AT_ONCE):
+            async with trio.open_nursery() as nursery:
+                for one in changed[at : at + AT_ONCE]:
+                    nursery.start_soon(self._service.note, *one)
+
+
+def learned(
+    known: Mapping[VolumeName, Volume], told: Sequence[PluginVolume], used: set[VolumeName]
+) -> Iterator[Learned]:
+    """What a list means for the volumes on record: (name, before, after), None for one that goes. Pure."""
+    by_name = {one.name: one for one in told}
+    for name, volume in known.items():
+        one = by_name.get(name)
+        if one is None and volume.found and name not in used:
+            yield name, volume, None
+        else:
+            yield name, volume, as_told(volume, one)
+
+
+def _unknown(volume: Volume) -> Volume:
+    return msgspec.structs.replace(volume, state=State.UNKNOWN)
+
+
+def _found(told: PluginVolume, driver: str, scope: str) -> Volume:
+    return Volume(
+        name=VolumeName(told.name),
+        serial=0,
+        created=told.created or int(time.time()),
+        driver=driver,
+        mountpoint=told.mountpoint,
+        scope=scope,
+        found=True,
+    )
+
+
+def _can_be_shown(told: PluginVolume) -> bool:
+    return "\0" not in told.name and has_file_name(told.name)

@@ -1,0 +1,109 @@
+"""The local driver for the service: its hands in threads of their own kind, and what they find as records.
+
+Law: the caller holds the volume's lock. A volume with mount options has a thread to itself, because its mount(2) may
+wait for a server for minutes; everything else shares sixteen.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+import msgspec
+import trio
+
+from volfs.driver.local import Description, LocalDriver
+from volfs.driver.measure import Measure
+from volfs.driver.names import parse_volume_name
+from volfs.driver.options import check
+from volfs.errors import InUse, NotFound, Unavailable
+from volfs.volume.observe import described, doubtful, noted, observe, trouble
+from volfs.volume.volume import State, Volume
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+
+class LocalVolumes:
+    """The volumes whose data is in ROOT. `on_release` is told before one is unmounted for good."""
+
+    def __init__(self, driver: LocalDriver) -> None:
+        self.hands = driver
+        self.on_release: Callable[[Volume], None] = lambda _: None
+        self._disk = trio.CapacityLimiter(16)
+        self._mounts = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
+
+    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Volume:
+        """Makes the directory; one that was copied here meanwhile is adopted as it is. Returns a record to store."""
+        volume = parse_volume_name(name)
+        check(options or {})
+        wanted = Description(int(time.time()), labels=labels, options=options)
+        try:
+            await self.run(self.hands.create, volume, wanted)
+        except FileExistsError:
+            wanted = await self.run(self.hands.describe, volume)
+        return described(volume, wanted)
+
+    def doubtful(self, volume: Volume) -> bool:
+        """Whether a look may find it in another state than the one that is noted."""
+        return doubtful(volume)
+
+    async def look(self, volume: Volume) -> Volume:
+        """The record as its directory says that it should be."""
+        state, options = await self.run(observe, self.hands, volume)
+        return (
+            volume
+            if (state, options) == noted(volume)
+            else msgspec.structs.replace(volume, state=state, options=options)
+        )
+
+    def mountpoint(self, volume: Volume) -> str:
+        """Where a container can use the volume: `ROOT/volumes/NAME/_data`."""
+        return self.hands.mountpoint(volume.name)
+
+    async def mount(self, volume: Volume, user: str, place: Callable[[str], None] | None) -> str:  # noqa: ARG002
+        """Sees to it that the data is at the mountpoint, whoever the user is. Raises NotFound where it has gone."""
+        if volume.state is not State.OK:
+            raise Unavailable(trouble(volume, self.mountpoint(volume)))
+        limiter = self._mounts if volume.source else self._disk
+        mountpoint = await trio.to_thread.run_sync(
+            self.hands.mount, volume.name, volume.options, limiter=limiter, abandon_on_cancel=True
+        )
+        if place is not None:
+            await trio.to_thread.run_sync(place, mountpoint, limiter=limiter, abandon_on_cancel=True)
+        return mountpoint
+
+    async def unmount(self, volume: Volume, user: str, *, last: bool) -> None:  # noqa: ARG002
+        """Takes what the options have mounted away, with the last user."""
+        if last and volume.source:
+            await self.run(self.hands.unmount, volume.name)
+
+    async def remove(self, volume: Volume, *, force: bool) -> str:  # noqa: ARG002
+        """Takes the volume away; returns the work that is left, "" for none. A directory that is gone is no error."""
+        if volume.source:
+            await self._release(volume)
+        try:
+            return await self.run(self.hands.remove, volume.name, volume.serial)
+        except NotFound:
+            return ""
+
+    async def _release(self, volume: Volume) -> None:
+        """Unmounts what the options have mounted. The view closes its descriptors in threads, which takes a moment."""
+        self.on_release(volume)
+        for last in (*[False] * 9, True):
+            try:
+                await self.run(self.hands.release, volume.name)
+            except InUse:
+                if last:
+                    raise
+                await trio.sleep(0.02)
+            else:
+                return
+
+    async def measure(self, volume: Volume) -> Measure:
+        """What is in the data."""
+        return await self.run(self.hands.measure, volume.name)
+
+    async def run(self, hand: Callable[[*Args], T], *args: *Args) -> T:
+        """One of the hands, in a thread."""
+        return await trio.to_thread.run_sync(hand, *args, limiter=self._disk)

@@ -1,0 +1,28 @@
+"""One lock for each volume's name, there while somebody has it or waits for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+
+class NameLocks:
+    """Locks by name."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, trio.Lock] = {}
+
+    def __len__(self) -> int:
+        """How many names are held or waited for."""
+        return len(self._locks)
+
+    @asynccontextmanager
+    async def held(self, name: str) -> AsyncIterator[None]:
+        """The lock of `name`, for as long as the block takes."""
+        lock = self._locks.setdefault(name, trio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and self._locks.get(name) is lock:
+                del self._locks[name]
