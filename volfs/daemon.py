@@ -4,7 +4,8 @@
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
       Lists.run         asks the plugins            http            the Engine API and the plugin protocol
-      Usage.run         measures when asked         signals         SIGTERM: stop. SIGHUP: make room for the next
+      Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
+      Usage.run         measures when asked
       settle            owed invalidations, checks  lifeline        ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
@@ -33,14 +34,15 @@ from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
 from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
-from volfs.view import serving
+from volfs.view import serving, tree
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
-from volfs.view.invalidation import Invalidator, notices, notices_of_figures
+from volfs.view.invalidation import Invalidator, notices, notices_of_figures, notices_of_texts
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
-from volfs.volume.changes import Owed
+from volfs.volume.changes import Edition, Owed
+from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id
 from volfs.volume.restore import Plan, removing_serial
@@ -50,6 +52,7 @@ from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer
 
+RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten in one call of a thread
 GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ class Daemon:
         registry = Registry(settings.plugin_path, settings.plugin_sockets)
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
         self._lists = Lists(self._service)
+        self._evidence = Evidence(self._service, settings.view)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
@@ -98,6 +102,7 @@ class Daemon:
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._lists.run)
+            nursery.start_soon(self._evidence.run)
             nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
@@ -147,10 +152,20 @@ class Daemon:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""
         if self._held.fresh:
             self._store.settle_all()
-            return
-        for one in (owed := self._store.owed()):
-            await self._changed(one)
-        self._store.settle(owed)
+        else:
+            for one in (owed := self._store.owed()):
+                await self._changed(one)
+            self._store.settle(owed)
+        if self._store.edition() != tree.edition():
+            await self._renew_texts()
+
+    async def _renew_texts(self) -> None:
+        """After an upgrade: the kernel would cut the texts at the lengths that it has cached of the old ones."""
+        rows = self._store.numbers(0, RENEWED_AT_ONCE)
+        while rows and not self._held.fresh:
+            await self._invalidator.send(notices_of_texts([serial for serial, _, _ in rows]))
+            rows = self._store.numbers(rows[-1][0], RENEWED_AT_ONCE)
+        await self._service.commits.commit_unseen(Edition(tree.edition()))
 
     # HTTP
 
@@ -158,9 +173,8 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(
-                http.serve_http, self._service, self._lists, self._held.listeners, self._ending.wait, GRACE
-            )
+            faces = self._service, self._lists, self._evidence
+            await nursery.start(http.serve_http, *faces, self._held.listeners, self._ending.wait, GRACE)
             task_status.started()
         done.set()
 

@@ -75,13 +75,26 @@ def test_a_volume_is_made_found_listed_and_removed(plugged, call):
 
 @pytest.mark.parametrize(
     ("fields", "why"),
-    [({}, "needs a name"), ({"Name": "../x"}, "../x"), ({"Name": "db", "Opts": {"x": "y"}}, 'invalid option: "x"')],
+    [({}, "names no volume"), ({"Name": "../x"}, "../x"), ({"Name": "db", "Opts": {"x": "y"}}, 'invalid option: "x"')],
 )
 def test_a_bad_create_is_refused_and_makes_nothing(plugged, call, fields, why):
     status, answer = call("VolumeDriver.Create", **fields)
     assert status == 500
     assert why in answer["Err"]
     assert os.listdir(plugged.view) == []
+
+
+def test_what_podman_notes_beside_the_mount_options_is_not_taken_for_options(plugged, call):
+    notes = {"SIZE": "1m", "INODES": "9", "UID": "5", "GID": "6", "NOQUOTA": "true"}
+    assert call("VolumeDriver.Create", Name="db", Opts={**TMPFS, **notes}) == (200, {})
+    assert plugged.request("GET", "/volumes/db")[1]["Options"] == TMPFS
+
+
+@pytest.mark.parametrize("method", ["Create", "Get", "Path", "Mount", "Unmount", "Remove"])
+def test_a_call_that_dockerd_repeats_without_its_body_is_told_to_be_repeated_whole(call, method):
+    status, answer = call(f"VolumeDriver.{method}")
+    told = "the call names no volume; where volfs was restarted just now, repeat the command"
+    assert (status, answer) == (500, {"Err": f"{method.lower()}: {told}"})
 
 
 def test_a_volume_is_mounted_exactly_while_somebody_uses_it(plugged, call):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Served
 from tests.journeys.docker_daemon import Docker
+from tests.journeys.podman_host import Podman
 
 ORDINARY = 65534  # a user without rights, known to every Linux
 
@@ -112,6 +114,18 @@ def client() -> Iterator[Callable[..., Client]]:
 
 
 @pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One daemon for a module whose tests leave each other in peace."""
+    served = Served(tmp_path_factory.mktemp("shared"))
+    try:
+        yield served
+    finally:
+        served.clean_up()
+    assert not served.mounts()
+    assert "Traceback" not in served.log()
+
+
+@pytest.fixture(scope="module")
 def docker() -> Iterator[Docker]:
     """A running dockerd with an image to make containers of."""
     docker = Docker(Path(tempfile.mkdtemp(prefix="volfs-docker-")))
@@ -121,3 +135,14 @@ def docker() -> Iterator[Docker]:
         yield docker
     finally:
         docker.stop()
+
+
+@pytest.fixture(scope="module")
+def podman() -> Iterator[Podman]:
+    """A Podman with an image to make containers of."""
+    podman = Podman(Path(tempfile.mkdtemp(prefix="volfs-podman-")))
+    try:
+        podman.make_image()
+        yield podman
+    finally:
+        podman.stop()

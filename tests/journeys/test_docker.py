@@ -123,38 +123,3 @@ def test_dockers_own_client_shows_how_much_is_in_the_volumes(served, docker):
     [line] = [line.split() for line in said.splitlines() if line.startswith("db ")]
     assert line == ["db", "0", "2MB"]
     assert json.loads(docker("volume", "inspect", "db", host=f"unix://{served.socket}"))[0]["Name"] == "db"
-
-
-# The plugin
-
-
-@pytest.fixture
-def plugin(serve):
-    """A daemon that dockerd finds as a volume plugin, and the name of the driver."""
-    name = f"volfs-test-{os.getpid()}"
-    served = serve("--plugin-socket", f"/run/docker/plugins/{name}.sock")
-    return served, name
-
-
-def test_docker_makes_uses_and_removes_volumes_through_the_plugin(plugin, docker):
-    served, driver = plugin
-    options = ("-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=10m")
-    assert docker("volume", "create", "-d", driver, *options, "plugged") == "plugged"
-    table = docker.run("--rm", "-v", "plugged:/data", IMAGE, "/bin/cat", "/proc/self/mountinfo")
-    [line] = [line for line in table.splitlines() if line.split()[4] == "/data"]
-    assert " - tmpfs " in line
-    assert "size=10240k" in line
-    assert served.mounts() == [str(served.view)], "nobody uses it any more"
-    docker.run("-d", "--name", "one", "-v", "plain:/data", "--volume-driver", driver, IMAGE, "/bin/sleep", "600")
-    docker.run("-d", "--name", "two", "-v", "plain:/data", "--volume-driver", driver, IMAGE, "/bin/sleep", "600")
-    docker("exec", "one", "/bin/sh", "-c", "echo said > /data/file")
-    served.kill_daemon()
-    assert docker("exec", "two", "/bin/cat", "/data/file") == "said"
-    assert (served.view / "plain" / "_data" / "file").read_text() == "said\n"
-    assert len([one for one in served.request("GET", "/volumes/plain")[1]["UsedBy"] if one["Kind"] == "plugin"]) == 2
-    docker("rm", "-f", "one")
-    assert served.request("DELETE", "/volumes/plain")[0] == 409
-    docker("rm", "-f", "two")
-    assert docker("volume", "ls", "-q", "--filter", f"driver={driver}").split() == ["plain", "plugged"]
-    docker("volume", "rm", "plain", "plugged")
-    assert os.listdir(served.view) == []

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import volfs
+from tests.conftest import PROJECT
 from volfs.mount.mountinfo import under
 from volfs.mount.syscalls import read_mountinfo
 
@@ -279,3 +281,20 @@ def test_a_view_inside_of_the_root_or_not_empty_is_refused(said, tmp_path):
         assert (code, message.count("\n")) == (125, 1), message
         assert word in message
     assert under(read_mountinfo(), str(tmp_path)) == []
+
+
+def test_an_upgrade_that_writes_longer_texts_is_read_whole_by_who_had_read_the_old_ones(serve, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT / "volfs", project / "volfs")
+    served = serve(project=project)
+    for name in ("db", "then", "last"):
+        served.create(name)  # what a daemon owes for a change, the next one sends: nothing is owed for the first one
+    before = (served.view / "db" / "meta").read_text()
+    os.stat(served.view / "db" / "meta")  # a read lets the kernel ask again for the size; this makes it sure of it
+    tree = project / "volfs" / "view" / "tree.py"
+    tree.write_text(tree.read_text().replace("indent=2", "indent=8"))
+    served.keeper.send_signal(signal.SIGHUP)
+    served.ready(2)
+    after = (served.view / "db" / "meta").read_text()
+    assert len(after) > len(before)
+    assert json.loads(after) == json.loads(before)

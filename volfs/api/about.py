@@ -61,7 +61,6 @@ def info_of(host: Host, root: str, drivers: Sequence[str]) -> dict[str, Any]:
         "Images": 0,
         "Driver": "volfs",
         "DriverStatus": [],
-        "SystemStatus": None,
         "Labels": [],
         "SecurityOptions": [],
         "Warnings": None,

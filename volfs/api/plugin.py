@@ -17,11 +17,17 @@ from starlette.types import Receive, Scope, Send
 from volfs.api.http import live, read_body
 from volfs.errors import Invalid, VolfsError
 from volfs.volume.describe import rfc3339
+from volfs.volume.evidence import Evidence
 from volfs.volume.filters import Filters
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind, Volume
 
 MEDIA_TYPE = "application/vnd.docker.plugins.v1.1+json"
+# Podman repeats these words of `o` in capitals, as notes to itself. Source: podman, pkg/domain/infra/abi/parse.
+PODMANS_NOTES = frozenset({"SIZE", "INODES", "UID", "GID", "NOQUOTA"})
+NAMELESS = frozenset({"/Plugin.Activate", "/VolumeDriver.List", "/VolumeDriver.Capabilities"})
+# dockerd sends a call again whose answer was lost, and then with an empty body: its client has read the first one up.
+NO_NAME = "the call names no volume; where volfs was restarted just now, repeat the command"
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +43,9 @@ class Call(msgspec.Struct):
 class PluginApi:
     """An ASGI application."""
 
-    def __init__(self, service: VolumeService) -> None:
+    def __init__(self, service: VolumeService, evidence: Evidence) -> None:
         self._service = service
+        self._evidence = evidence
         self._calls: dict[str, Callable[[Call], Awaitable[dict[str, Any]]]] = {
             "/Plugin.Activate": self._activate,
             "/VolumeDriver.Create": self._create,
@@ -66,7 +73,11 @@ class PluginApi:
         if call is None:
             return _json({"Err": "page not found"}, 404)
         try:
-            return _json(await call(_parse(await read_body(request))))
+            asked = _parse(await read_body(request))
+            if not asked.Name and request.scope["path"] not in NAMELESS:
+                self._evidence.doubt()
+                raise Invalid(f"{request.scope['path'].rpartition('.')[2].lower()}: {NO_NAME}")
+            return _json(await call(asked))
         except VolfsError as error:
             return _json({"Err": str(error)}, 500)
         except ClientDisconnect:
@@ -82,9 +93,8 @@ class PluginApi:
         return {"Capabilities": {"Scope": "local"}}
 
     async def _create(self, call: Call) -> dict[str, Any]:
-        if not call.Name:
-            raise Invalid("create: a volume needs a name")
-        await self._service.create(call.Name, options=call.Opts)
+        options = {key: value for key, value in (call.Opts or {}).items() if key not in PODMANS_NOTES}
+        await self._service.create(call.Name, options=options or None)
         return {}
 
     async def _remove(self, call: Call) -> dict[str, Any]:

@@ -57,6 +57,11 @@ def notices_of_figures(owed: Sequence[Owed]) -> list[Notice]:
     return [ForgetInode(inode(one.serial, NodeKind.META)) for one in owed]
 
 
+def notices_of_texts(serials: Sequence[int]) -> list[Notice]:
+    """What to send when this volfs writes the texts of these volumes otherwise than the one before it. Pure."""
+    return [ForgetInode(inode(one, kind)) for one in serials for kind in (NodeKind.META, NodeKind.OPTS)]
+
+
 class Invalidator:
     """Sends notices to the kernel."""
 

@@ -43,7 +43,14 @@ class Measured:
     figure: Figure
 
 
-Change = Put | Delete | AddReference | DropReference | Measured
+@dataclass(frozen=True)
+class Edition:
+    """Notes how the view's texts are written; what the kernel has cached of them is in that edition."""
+
+    text: str
+
+
+Change = Put | Delete | AddReference | DropReference | Measured | Edition
 
 
 @dataclass(frozen=True, slots=True)

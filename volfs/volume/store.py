@@ -3,7 +3,7 @@
     volumes      name -> Volume (MessagePack)          serials   serial -> created, name
     references   name NUL id -> name, Reference             owed      number -> serial, name
     drivers      driver NUL name -> name, of plugins        usage     serial -> Figure
-    system       "format", "next serial", "next owed"
+    system       "format", "next serial", "next owed", "edition"
 
 Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
 durable when it returns. A transaction never crosses a thread (py-lmdb forbids it and does not notice).
@@ -22,7 +22,7 @@ import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
 from volfs.volume import encoding
-from volfs.volume.changes import AddReference, Change, Delete, DropReference, Effect, Measured, Owed, Put
+from volfs.volume.changes import AddReference, Change, Delete, DropReference, Edition, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
 from volfs.volume.volume import Figure, Reference, Volume
@@ -44,7 +44,7 @@ _DAMAGE = (
     UnicodeDecodeError,
 )
 _DATABASES = (b"volumes", b"serials", b"references", b"drivers", b"owed", b"usage", b"system")
-_FORMAT, _NEXT_SERIAL, _NEXT_OWED = b"format", b"next serial", b"next owed"
+_FORMAT, _NEXT_SERIAL, _NEXT_OWED, _EDITION = b"format", b"next serial", b"next owed", b"edition"
 
 
 class _Reading:
@@ -249,6 +249,11 @@ class Store:
                 else:
                     yield Entry(key.decode())
 
+    def edition(self) -> str:
+        """How the daemon before this one wrote the view's texts."""
+        with self._read() as read:
+            return bytes(read.get(_EDITION, b"", db=self._system)).decode()
+
     def owed(self) -> list[Owed]:
         """The invalidations that a daemon before this one may not have sent."""
         with self._read() as read:
@@ -317,6 +322,9 @@ class Store:
                 return self._touched(write, name) if gone else None
             case Measured(serial, figure):
                 return self._measured(write, serial, figure)
+            case Edition(text):
+                write.put(_EDITION, text.encode(), db=self._system)
+                return None
 
     def _measured(self, write: lmdb.Transaction, serial: int, figure: Figure) -> Volume | None:
         row = write.get(encoding.number(serial), db=self._serials)

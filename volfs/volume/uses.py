@@ -33,13 +33,14 @@ Place = Callable[[str], None]
 class Uses:
     """Mounts and unmounts. `boot` is the kernel's boot id, which new references carry.
 
-    `on_trouble` is told the name of a plugin that did not answer.
+    `on_trouble` is told the name of a plugin that did not answer, `on_left` that of a volume with a user less.
     """
 
     def __init__(
         self, store: Store, commits: Commits, locks: NameLocks, drivers: Drivers, events: Events, boot: str
     ) -> None:
         self.on_trouble: Callable[[str], None] = lambda _: None
+        self.on_left: Callable[[str], None] = lambda _: None
         self._store, self._commits, self._locks = store, commits, locks
         self._drivers, self._events, self._boot = drivers, events, boot
 
@@ -117,6 +118,7 @@ class Uses:
             if volume is not None:
                 with named("unmount", name):
                     await self._leave(volume, user)
+            self.on_left(name)
             return True
 
     async def _leave(self, volume: Volume, user: str) -> None:
