@@ -5,7 +5,7 @@
       Trash.run         deletes removed trees       view            FUSE
       Lists.run         asks the plugins            http            the Engine API and the plugin protocol
       Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
-      Usage.run         measures when asked
+      Usage.run         measures when asked         Mending.run     volumes in trouble, looked at again
       settle            owed invalidations, checks  lifeline        ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
@@ -44,6 +44,7 @@ from volfs.view.tree import Door
 from volfs.volume.changes import Edition, Owed
 from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
+from volfs.volume.mending import Mending
 from volfs.volume.recovery import boot_id
 from volfs.volume.restore import Plan, removing_serial
 from volfs.volume.service import VolumeService
@@ -85,6 +86,7 @@ class Daemon:
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
         self._lists = Lists(self._service)
         self._evidence = Evidence(self._service, settings.view)
+        self._mending = Mending(self._service)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
@@ -103,6 +105,7 @@ class Daemon:
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._lists.run)
             nursery.start_soon(self._evidence.run)
+            nursery.start_soon(self._mending.run)
             nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
@@ -139,6 +142,8 @@ class Daemon:
         if current is None or current.serial != owed.serial:
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
+        if current is not None:
+            self._mending.note(current)
         await self._invalidator.send(notices(owed, current))
 
     async def _figures_changed(self, owed: Sequence[Owed]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import UnixConnection
+from tests.conftest import UnixConnection, until
 from tests.journeys.docker_daemon import IMAGE, Docker
 from volfs.mount import syscalls
 
@@ -171,7 +171,7 @@ def test_a_volume_that_was_left_behind_is_missing_by_name_and_heals_without_a_re
     for who, id_ in (("runs", stopped.runs), ("ended", stopped.ended)):
         assert f"{who} ({id_[:12]}) at /data" in found["Meaning"]
     shutil.move(place / "db", root / "volumes" / "db")
-    assert served.request("GET", "/volumes/db")[1]["Status"]["State"] == "ok"
+    until(lambda: json.loads((served.view / "db" / "meta").read_text())["Status"]["State"] == "ok")
     assert (served.view / "db" / "_data" / "file").read_text() == "kept\n"
     assert json.loads((served.view / "db" / "meta").read_text())["Status"]["State"] == "ok"
     assert served.request("GET", "/volumes/db")[1]["CreatedAt"] == stopped.volumes["db"]["CreatedAt"]

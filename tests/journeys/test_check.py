@@ -126,3 +126,19 @@ def test_twenty_thousand_volumes_are_checked_in_seconds(served, capsys):
     assert codes(served) == []
     with capsys.disabled():
         print(f"\n20,000 volumes checked in {time.monotonic() - began:.1f} s")
+
+
+def test_a_volume_that_is_mended_is_seen_to_be_so_by_who_only_looks_at_the_view(served):
+    served.create("db")
+    (served.view / "db" / "_data" / "file").write_text("kept")
+
+    def seen():
+        return json.loads((served.view / "db" / "meta").read_text())["Status"]["State"]
+
+    aside = (served.root / "volumes" / "db").rename(served.root / "aside")
+    assert served.stop() == 0
+    served.start()
+    assert seen() == "missing"
+    aside.rename(served.root / "volumes" / "db")
+    until(lambda: seen() == "ok")
+    assert (served.view / "db" / "_data" / "file").read_text() == "kept"
