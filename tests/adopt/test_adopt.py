@@ -116,7 +116,7 @@ def test_an_entry_without_a_directory_is_kept_as_missing_and_heals(root):
     root.entry("db", labels={"team": "web"})
     root.container(C1, ("db", "/data"))
     result, volumes, references = adopted(root)
-    assert result.missing == {"db": [C1]}
+    assert result.missing == {"db": [f"web ({C1[:12]}) at /data"]}
     assert (volumes["db"].state, volumes["db"].labels) == (State.MISSING, {"team": "web"})
     assert [one.id for one in references["db"]] == [C1]
     root.directory("db")
@@ -421,7 +421,8 @@ def test_the_command_says_what_it_did_and_that_there_is_nothing_to_do_any_more(r
     assert "adopted 2 volumes" in done.stdout
     assert "1 missing" in done.stdout
     assert done.stderr.splitlines() == [
-        f"volfs: volume gone is missing, needed by container {C1}: put {root.volumes}/gone back, and it is there again"
+        f"volfs: volume gone is missing, needed by web ({C1[:12]}) at /g: "
+        f"put {root.volumes}/gone back, and it is there again"
     ]
     again = volfs("adopt", root.path)
     assert (again.returncode, again.stderr) == (0, "")

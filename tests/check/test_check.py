@@ -86,7 +86,7 @@ def test_a_missing_volume_of_dockers_is_told_before_docker_forgets_it(docker_roo
     docker_root.container(C1, ("gone", "/data"), ("never", "/never"))
     found = checked(docker_root.path).check()
     assert [(one["Code"], one["Volume"]) for one in found] == [("volume-missing", "gone"), ("volume-missing", "never")]
-    assert "Docker forgets" in found[0]["Remedy"]
+    assert "before Docker starts again" in found[0]["Remedy"]
 
 
 def test_an_entry_without_a_directory_stays_after_a_repair_with_what_to_do(root):

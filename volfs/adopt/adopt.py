@@ -19,7 +19,7 @@ import msgspec
 
 from volfs.adopt.containers import read_containers
 from volfs.adopt.mark import Standing, mark, refuse_unadopted, standing
-from volfs.adopt.rules import Adoption, decide
+from volfs.adopt.rules import Adoption, decide, needs
 from volfs.dockerroot.metadata import Record
 from volfs.dockerroot.owner import METADATA
 from volfs.dockerroot.source import read_metadata
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Adopted:
-    """What was there. `missing` are names with the containers that need each; `findings` all that was wrong."""
+    """What was there. `missing` are names with who needs each, for people; `findings` all that was wrong."""
 
     directories: int
     plugins: int
@@ -87,7 +87,9 @@ def adopt(driver: LocalDriver, view: str) -> tuple[Store, Plan, Adopted]:
         store.close()
         raise
     findings = (*damage, *trouble, *wanted.findings, *_unwritten(written), *unwritten)
-    adopted = Adopted(len(wanted.directories), len(wanted.plugins), len(wanted.users), _missing(wanted), findings)
+    needed = needs(containers)
+    missing = {one.name: needed.get(one.name, []) for one in wanted.missing}
+    adopted = Adopted(len(wanted.directories), len(wanted.plugins), len(wanted.users), missing, findings)
     _tell(root, adopted)
     return store, plan, adopted
 
@@ -148,19 +150,11 @@ def _as_missing(record: Record) -> Volume:
     return Volume(VolumeName(record.name), 0, 0, LOCAL, record.options, record.labels, State.MISSING)
 
 
-def _missing(wanted: Adoption) -> dict[str, list[str]]:
-    result: dict[str, list[str]] = {one.name: [] for one in wanted.missing}
-    for name, container in wanted.users:
-        if name in result:
-            result[name].append(container)
-    return result
-
-
 def _tell(root: Path, adopted: Adopted) -> None:
     for one in adopted.findings:
         log.warning("found while adopting", extra={"code": one.code, "what": one.text})
     for name, containers in adopted.missing.items():
-        log.error("volume missing", extra={"volume": name, "used_by": ",".join(containers) or "nobody"})
+        log.error("volume missing", extra={"volume": name, "used_by": ", ".join(containers) or "nobody"})
     log.info(
         "docker root adopted",
         extra={

@@ -58,6 +58,17 @@ def decide(records: Iterable[Record], containers: Sequence[Container], directori
     )
 
 
+def needs(containers: Iterable[Container]) -> dict[str, list[str]]:
+    """The volumes that containers mount, and for each who and where, for people: `web (3f2a1b…) at /data`."""
+    result: dict[str, list[str]] = {}
+    for container in containers:
+        who = f"{container.name} ({container.id[:12]})" if container.name else container.id[:12]
+        for mount in container.mount_points:
+            if mount.type is MountType.VOLUME and mount.name:
+                result.setdefault(mount.name, []).append(f"{who} at {mount.destination}")
+    return result
+
+
 def _usable(records: Iterable[Record], findings: Findings) -> Iterator[Record]:
     """Those with a name that a volume can have here."""
     for record in records:

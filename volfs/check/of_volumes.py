@@ -60,7 +60,8 @@ def _missing(seen: Observation, known: Known) -> Iterator[Problem]:
     names |= {name for name in known.needs if _is_local(name, known) and name not in there}
     for name in sorted(names):
         needs = known.needs.get(name, ())
-        back = f"put its directory back: {seen.volumes}/{name}"
+        soon = " before Docker starts again, which forgets such a volume" if seen.docker else ""
+        back = f"put its directory back{soon}: {seen.volumes}/{name}"
         if needs:
             meaning = f"needed by {', '.join(needs)}, and has no directory"
             yield Problem("volume-missing", ERROR, name, meaning, f"{back}; {_instead(seen, name, used=True)}")
@@ -78,8 +79,7 @@ def _is_local(name: str, known: Known) -> bool:
 
 def _instead(seen: Observation, name: str, *, used: bool) -> str:
     if seen.docker:
-        running = "Docker forgets a volume without a directory when it starts"
-        return f"{running}; or remove the containers, then `docker volume rm {name}`" if used else running
+        return f"or give it up: remove these containers, then `docker volume rm {name}`" if used else "or let it"
     if used:
         return f"or give it up: remove these containers from {seen.root}/containers, then `volfs rm {name}`"
     return f"or give it up: `volfs rm {name}`"

@@ -4,6 +4,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from volfs.adopt.rules import needs
 from volfs.check.observation import Observation
 from volfs.container.config import MountType
 from volfs.volume.restore import Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
@@ -30,9 +31,8 @@ def known(seen: Observation) -> Known:
     if catalogue is not None and not catalogue.damage and not catalogue.newer:
         listed = catalogue.volumes
     volumes: dict[str, Volume] | None = None if listed is None else {one.name: one for one in listed}
-    needs, drivers = _needs(seen)
     of_volfs = not seen.docker and volumes is not None
-    return Known(volumes, needs, drivers, _plan(seen, volumes or {}) if of_volfs else Plan())
+    return Known(volumes, needs(seen.containers), _drivers(seen), _plan(seen, volumes or {}) if of_volfs else Plan())
 
 
 def real(seen: Observation) -> list[str]:
@@ -40,16 +40,10 @@ def real(seen: Observation) -> list[str]:
     return [one.name for one in seen.directories if stat.S_ISDIR(one.itself.mode)]
 
 
-def _needs(seen: Observation) -> tuple[dict[str, list[str]], dict[str, str]]:
-    needs: dict[str, list[str]] = {}
-    drivers: dict[str, str] = {}
-    for container in seen.containers:
-        for mount in container.mount_points:
-            if mount.type is MountType.VOLUME and mount.name:
-                who = f"{container.name} ({container.id[:12]})" if container.name else container.id[:12]
-                needs.setdefault(mount.name, []).append(f"{who} at {mount.destination}")
-                drivers.setdefault(mount.name, mount.driver)
-    return needs, drivers
+def _drivers(seen: Observation) -> dict[str, str]:
+    """The drivers of volumes, by the containers that mount them."""
+    mounts = (mount for container in seen.containers for mount in container.mount_points)
+    return {one.name: one.driver for one in mounts if one.type is MountType.VOLUME and one.name}
 
 
 def _plan(seen: Observation, volumes: Mapping[str, Volume]) -> Plan:

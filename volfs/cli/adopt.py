@@ -50,7 +50,7 @@ def adopt(directory: str) -> None:
     for finding in adopted.findings:
         complain(f"{finding.code}: {finding.text}")
     for name, containers in adopted.missing.items():
-        needed = f"needed by container {', '.join(containers)}" if containers else "which no container needs"
+        needed = f"needed by {', '.join(containers)}" if containers else "which no container needs"
         complain(f"volume {name} is missing, {needed}: put {root}/volumes/{name} back, and it is there again")
     say(
         f"adopted {adopted.directories + adopted.plugins + len(adopted.missing)} volumes of {root}: "
