@@ -354,8 +354,9 @@ def test_a_mount_that_somebody_uses_is_no_problem(root):
     assert root.check() == []
 
 
-def test_a_disk_that_an_administrator_mounted_is_no_problem(root):
-    tmpfs(root.volumes / "db" / "_data")
+@pytest.mark.parametrize("where", ["db/_data", "db"])
+def test_a_disk_that_an_administrator_mounted_is_no_problem(root, where):
+    tmpfs(root.volumes / where)
     assert root.check() == []
 
 

@@ -125,3 +125,8 @@ def test_a_daemon_understands_the_settings_of_an_older_and_of_a_newer_keeper():
     del fields["until_unmounted"]
     assert Settings.from_json(json.dumps(fields)) == settings
     assert Settings.from_json(json.dumps({**fields, "until_unmounted": False, "of_tomorrow": 1})) == settings
+
+
+def test_adopting_is_off_until_it_is_asked_for(serve):
+    assert [serve(*words)[1].adopt for words in ([], ["--adopt"])] == [False, True]
+    assert serve(VOLFS_ADOPT="1")[1].adopt

@@ -142,3 +142,11 @@ def test_a_volume_that_is_mended_is_seen_to_be_so_by_who_only_looks_at_the_view(
     aside.rename(served.root / "volumes" / "db")
     until(lambda: seen() == "ok")
     assert (served.view / "db" / "_data" / "file").read_text() == "kept"
+
+
+def test_what_the_view_has_mounted_without_a_bind_is_in_use(serve):
+    served = serve("--data-plane", "fuse")
+    served.create("scratch", DriverOpts=TMPFS)
+    (served.view / "scratch" / "_data" / "file").write_text("x")
+    assert served.mounts() == [str(served.view), f"{served.root}/volumes/scratch/_data"]
+    assert codes(served) == []

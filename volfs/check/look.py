@@ -47,7 +47,7 @@ def look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
 
 def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
     driver = LocalDriver(root)
-    volumes = driver.volumes
+    volumes, uid = driver.volumes, root.stat().st_uid
     who, view = served_by(str(root))
     locked = owner.locked_by(root)
     now = standing(root)
@@ -60,7 +60,7 @@ def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
         root=str(root),
         volumes=str(volumes),
         boot=boot_id(),
-        uid=root.stat().st_uid,
+        uid=uid,
         standing=now,
         docker=docker,
         owner=who or locked,
@@ -71,7 +71,7 @@ def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
         damage=damage,
         containers=containers,
         trouble=trouble,
-        directories=_directories(volumes, {mount.mountpoint for mount in mounts}),
+        directories=_directories(volumes, {mount.mountpoint for mount in mounts}, uid),
         work=scan.work,
         strangers=[name for name in scan.ignored if not is_volume_name(name)],
         notes=Notes(volumes.parent).names(),
@@ -100,11 +100,14 @@ def _files(volumes: Path) -> dict[str, Seen]:
     return {path: seen for path, seen in found.items() if seen is not None}
 
 
-def _directories(volumes: Path, mounted: Collection[str]) -> list[Directory]:
+def _directories(volumes: Path, mounted: Collection[str], uid: int) -> list[Directory]:
     """Everything in ROOT/volumes that has a volume's name, and is none of the files there."""
     names = [name for name in os.listdir(volumes) if is_volume_name(name)]  # noqa: PTH208 (names are all that is wanted)
     found = []
     for name in sorted(names):
+        if f"{volumes}/{name}" in mounted:
+            found.append(_unseen(name, uid))
+            continue
         itself = _seen(str(volumes / name), None)
         if itself is None or (name.startswith("metadata.") and stat.S_ISREG(itself.mode)):
             continue
@@ -115,6 +118,12 @@ def _directories(volumes: Path, mounted: Collection[str]) -> list[Directory]:
         elif name != "backingFsBlockDev":
             found.append(Directory(name, itself))
     return found
+
+
+def _unseen(name: str, uid: int) -> Directory:
+    """A directory that something is mounted on is an administrator's, and taken to be as it must be."""
+    folder, file = Seen(stat.S_IFDIR | 0o701, uid), Seen(stat.S_IFREG | 0o600, uid)
+    return Directory(name, folder, folder, file, file)
 
 
 def _directory(path: Path, name: str, itself: Seen, mounted: bool) -> Directory | None:

@@ -1,14 +1,16 @@
 """What is on record of a root's volumes, whoever keeps the record, and what restore would do about it. Pure."""
 
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from volfs.adopt.rules import needs
 from volfs.check.observation import Observation
 from volfs.container.config import MountType
 from volfs.volume.restore import Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
-from volfs.volume.volume import Volume
+from volfs.volume.volume import Kind, Reference, Volume
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,12 @@ def real(seen: Observation) -> list[str]:
 
 
 def _drivers(seen: Observation) -> dict[str, str]:
-    """The drivers of volumes, by the containers that mount them."""
-    mounts = (mount for container in seen.containers for mount in container.mount_points)
-    return {one.name: one.driver for one in mounts if one.type is MountType.VOLUME and one.name}
+    """The drivers of volumes, by the containers that mount them; the first one is right, as for adopting."""
+    mounts = [mount for container in seen.containers for mount in container.mount_points]
+    return {one.name: one.driver for one in reversed(mounts) if one.type is MountType.VOLUME and one.name}
 
 
 def _plan(seen: Observation, volumes: Mapping[str, Volume]) -> Plan:
-    assert seen.catalogue is not None
     by_serial = {one.serial: one.name for one in volumes.values()}
     removed = {by_serial[number] for work in seen.work if (number := removing_serial(work)) in by_serial}
     kernel = Kernel(seen.mounts, seen.boot, seen.volumes, seen.view)
@@ -59,7 +60,14 @@ def _plan(seen: Observation, volumes: Mapping[str, Volume]) -> Plan:
     entries = (
         Entry(one.name, one.driver, one.state, bool(one.options)) for _, one in sorted(volumes.items(), key=_in_bytes)
     )
-    return plan(entries, found, seen.catalogue.references, kernel)
+    return plan(entries, found, _references(seen), kernel)
+
+
+def _references(seen: Observation) -> Iterator[tuple[str, Reference]]:
+    """As restore has them; but while a daemon runs, its view uses what it has mounted, bound or not."""
+    for name, one in seen.catalogue.references if seen.catalogue is not None else ():
+        serving = seen.owner and one.kind is Kind.VIEW and one.boot == seen.boot
+        yield name, msgspec.structs.replace(one, kind=Kind.PLUGIN) if serving else one
 
 
 def _in_bytes(item: tuple[str, Volume]) -> bytes:

@@ -55,13 +55,13 @@ class LocalDriver:
     scope = "local"
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        self.volumes = (self.root / "volumes").resolve()
+        self.root = self._root = root.resolve()
+        self.volumes = (self._root / "volumes").resolve()
 
     def prepare(self) -> None:
         """Makes the root where it is missing; raises HostError, saying what to do, where it cannot be used."""
-        with _host_errors(f"the root {self.root} cannot be used"):
-            _make_directory(self.root, 0o711)
+        with _host_errors(f"the root {self._root} cannot be used"):
+            _make_directory(self._root, 0o711)
             _make_directory(self.volumes, 0o701)
             if stat.S_IMODE(self.volumes.stat().st_mode) != 0o701:
                 self.volumes.chmod(0o701)
@@ -71,7 +71,7 @@ class LocalDriver:
     def scan(self) -> Scan:
         """Reads the directory once; no volume is opened, so that a million of them cost seconds."""
         names, work, ignored = [], [], []
-        with _host_errors(f"the volumes in {self.root} cannot be listed"), os.scandir(self.volumes) as entries:
+        with _host_errors(f"the volumes in {self._root} cannot be listed"), os.scandir(self.volumes) as entries:
             for entry in entries:
                 if entry.name.startswith((_CREATING, _REMOVING)):
                     work.append(entry.name)
@@ -87,7 +87,7 @@ class LocalDriver:
 
     def changed(self) -> int:
         """When a volume last appeared or disappeared, in seconds since the epoch."""
-        with _host_errors(f"the volumes in {self.root} cannot be looked at"):
+        with _host_errors(f"the volumes in {self._root} cannot be looked at"):
             return int(self.volumes.stat().st_mtime)
 
     def exists(self, name: str) -> bool:
