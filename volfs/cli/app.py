@@ -9,7 +9,6 @@ from volfs.cli import volumes
 from volfs.cli.arguments import DEFAULT_SOCKET
 from volfs.cli.serve import serve
 
-
 # Commands that bring much with them: imported when they are used, not for every `volfs ls`.
 _LATER = {"export": ("volfs.cli.export", "export"), "import": ("volfs.cli.importing", "import_")}
 
