@@ -76,7 +76,9 @@ class Reader:
             raise Invalid("the archive is damaged: its checksum is wrong")
 
     def finish(self) -> None:
-        """Reads what is behind the end of an archive, which may be nothing but zeros."""
+        """Reads the second block of the end, and what is behind it, which may be nothing but zeros."""
+        if self._exactly(BLOCK) != END:
+            raise Invalid("the archive is damaged: something comes behind its end")
         while piece := self._source.read(PIECE):
             if piece.strip(b"\0"):
                 raise Invalid("the archive is damaged: something comes behind its end")

@@ -29,7 +29,7 @@ from volfs.cli.output import complain, say
 from volfs.cli.progress import Progress
 from volfs.cli.transfer import code_of, ended_by_signals, held, path_of
 from volfs.driver.importing import Workplace, workplace
-from volfs.errors import Conflict, HostError, VolfsError
+from volfs.errors import Conflict, HostError, Invalid, VolfsError
 
 
 @click.command("import")
@@ -57,9 +57,12 @@ def import_(host: str, file: str, renames: tuple[str, ...], merge: bool, no_data
             incoming = [_Incoming(one, _exists(client, one.name)) for one in wanted]
             _refuse_existing(incoming, merge=merge)
             _import(client, reader, incoming, data=not no_data)
+    except Invalid as error:
+        return code_of(Invalid(f"{error}; nothing was imported"))
     except VolfsError as error:
         return code_of(error)
-    say("\n".join(one.arrival.name for one in incoming)) if incoming else None
+    if incoming:
+        say("\n".join(one.arrival.name for one in incoming))
     return 0
 
 
@@ -188,6 +191,8 @@ def _fill(client: Client, one: _Incoming) -> None:
             part = "what was copied until then stays in it" if one.exists else "--no-data makes it without its data"
             raise HostError(f"volume {name} could not be filled: {error}; {part}", error.errno) from error
         volume.stream.check()
+    if not one.exists and (one.arrival.options or {}).get("type") == "tmpfs":
+        warnings.append("what is in a tmpfs is gone as soon as nobody uses the volume")
     for warning in warnings:
         complain(f"warning: {name}: {warning}")
 
