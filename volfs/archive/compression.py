@@ -57,10 +57,21 @@ def decompressed(descriptor: int) -> Iterator[Source]:
         with _started(("cat", f"/dev/fd/{(head := _pipe_of(first))}", "-"), descriptor, subprocess.PIPE, head) as cat:
             os.close(head)
             with _started(command, cat.stdout, subprocess.PIPE) as process:
-                assert process.stdout is not None
-                yield process.stdout
-                if process.wait():
-                    raise Invalid(f"the archive is damaged: {command[0]} cannot read all of it")
+                yield _Decompressed(process, command[0])
+
+
+class _Decompressed:
+    """What a program says, whose end is one only if the program is content."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", name: str) -> None:
+        assert process.stdout is not None
+        self._output, self._process, self._name = process.stdout, process, name
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._output.read(size)
+        if len(piece) < size and self._process.wait():
+            raise Invalid(f"the archive is damaged: {self._name} cannot read all of it")
+        return piece
 
 
 class _Rejoined:
@@ -94,7 +105,9 @@ def _started(
     command: tuple[str, ...], stdin: int | IO[bytes] | None, stdout: int | IO[bytes], *keep_open: int
 ) -> Iterator["subprocess.Popen[bytes]"]:
     try:
-        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, pass_fds=keep_open)
+        process = subprocess.Popen(
+            command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, bufsize=PIECE, pass_fds=keep_open
+        )
     except FileNotFoundError:
         raise HostError(f"there is no {command[0]} on this host: apt-get install {command[0]}") from None
     try:

@@ -133,7 +133,9 @@ def _ended(process: "subprocess.Popen[bytes]", told: IO[bytes], what: str, *, fi
     lines = told.read(1 << 20).decode(errors="backslashreplace").splitlines()
     said = [line.removeprefix("tar: ") for line in lines if "Exiting with failure" not in line]
     if not 0 <= code <= fine:
-        raise HostError(f"{what}: {said[0] if said else f'tar ended with code {code}'}")
+        why = said[0] if said else f"tar ended with code {code}"
+        full = ", no space is left" if "Wrote only" in why else ""
+        raise HostError(f"{what}: {why}{full}")
     more = len(said) - _MOST_WARNINGS
     return said[:_MOST_WARNINGS] + ([f"and {more} more like these"] if more > 0 else [])
 
