@@ -16,7 +16,7 @@ from tests.archive.archives import (
     symlink,
 )
 
-_ESCAPE = "/tmp/volfs-must-not-be-there"
+MUST_NOT_BE_THERE = "/tmp/volfs-must-not-be-there"
 _WHOLE = archive(member(ROOT + "file", data=b"x"))
 _SPARSE = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"512")]
 
@@ -37,9 +37,12 @@ def _with_header(field, text, **more):
 
 
 HOSTILE = {
-    "absolute name": (archive(member(_ESCAPE, data=b"x")), "is not where"),
-    "absolute name in a record": (archive(member(ROOT + "a", pax=[(b"path", _ESCAPE.encode())])), "is not where"),
-    "name with dots": (archive(member(ROOT + "../../../../" + _ESCAPE[1:], data=b"x")), "leads out"),
+    "absolute name": (archive(member(MUST_NOT_BE_THERE, data=b"x")), "is not where"),
+    "absolute name in a record": (
+        archive(member(ROOT + "a", pax=[(b"path", MUST_NOT_BE_THERE.encode())])),
+        "is not where",
+    ),
+    "name with dots": (archive(member(ROOT + "../../../../" + MUST_NOT_BE_THERE[1:], data=b"x")), "leads out"),
     "dots alone": (archive(directory(ROOT + "..")), "leads out"),
     "a dot in the middle": (archive(directory(ROOT + "a"), member(ROOT + "a/./b")), "leads out"),
     "an empty name in the middle": (archive(member(ROOT + "/etc/x")), "leads out"),
@@ -77,7 +80,7 @@ HOSTILE = {
         "Cannot stat",
     ),
     "the same record twice": (
-        archive(member(ROOT + "aa", pax=[(b"path", ROOT.encode() + b"bb"), (b"path", _ESCAPE.encode())])),
+        archive(member(ROOT + "aa", pax=[(b"path", ROOT.encode() + b"bb"), (b"path", MUST_NOT_BE_THERE.encode())])),
         "does not write",
     ),
     "a record that nobody knows": (archive(member(ROOT + "aa", pax=[(b"GNU.sparse.map", b"0,1")])), "does not write"),

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.archive.archives import ROOT, archive, directory, hard_link, member, symlink
-from tests.archive.hostile import HOSTILE
+from tests.archive.hostile import HOSTILE, MUST_NOT_BE_THERE
 from volfs.archive.arrival import arrivals
 from volfs.archive.header import Member, parse_records
 from volfs.archive.manifest import parse_checksum, parse_manifest
 from volfs.archive.staging import read_manifest, stage
 from volfs.archive.stream import Reader, Writer
-from volfs.errors import Invalid
+from volfs.driver.importing import workplace
+from volfs.errors import HostError, Invalid
 
-LOOKED_AT = {name: (text, word) for name, (text, word) in HOSTILE.items() if "Cannot" not in word}
 GOOD = archive(
     directory(ROOT + "aa"),
     member(ROOT + "aa/file", data=b"x" * 700, pax=[(b"mtime", b"1.5"), (b"SCHILY.xattr.user.a", b"\0\n=")]),
@@ -42,11 +42,15 @@ def test_a_good_archive_is_good():
     assert [one.name for one in checked(GOOD).volumes] == ["db"]
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_a_wrong_archive_is_refused(name):
-    text, word = LOOKED_AT[name]
-    with pytest.raises(Invalid, match=word):
-        checked(text)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_wrong_archive_is_refused_and_leaves_nothing(name, tmp_path):
+    text, word = HOSTILE[name]
+    with pytest.raises((Invalid, HostError), match=word), workplace(tmp_path) as work:
+        reader = Reader(io.BytesIO(text))
+        wanted = arrivals(read_manifest(reader), {}, all_local=False)
+        place = [str(work.new_part(str(position))) for position in range(len(wanted))]
+        stage(reader, [one.entry for one in wanted], place.__getitem__, work.lock, lambda count: None)
+    assert os.listdir(tmp_path) == [] and not os.path.lexists(MUST_NOT_BE_THERE)
 
 
 def test_an_archive_that_is_cut_anywhere_is_refused():

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.archive.archives import directory, entry, manifest, member, sealed
-from tests.archive.hostile import HOSTILE
+from tests.archive.hostile import HOSTILE, MUST_NOT_BE_THERE
 from tests.conftest import until
 from tests.journeys.transfers import (
     SPARSE,
@@ -30,6 +30,20 @@ from volfs.mount import syscalls
 from volfs.mount.syscalls import is_mount_root
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
+WRONG = (  # one of each kind; tests/archive tries them all
+    "absolute name",
+    "name with dots",
+    "through a symlink",
+    "through a symlink that was a directory",
+    "hard link out",
+    "hard link to what is not there",
+    "hard link through a symlink",
+    "a size that lies, too large",
+    "a wrong checksum",
+    "another archive behind the end",
+    "no archive",
+    "options that there are not",
+)
 TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=8m"}
 
 
@@ -247,17 +261,15 @@ def test_a_hostile_archive_leaves_nothing(served):
     served.create("old")
     table = served.mounts()
     watched = {path: os.stat(path) for path in ("/etc/passwd", "/etc", "/tmp", str(data_of(served, "old")))}
-    waiting = list(HOSTILE.items())
-    while waiting:
-        some = [(name, wrong, start(served, "import", stdin=subprocess.PIPE)) for name, wrong in waiting[:8]]
-        del waiting[:8]
-        for name, (text, word), process in some:
-            out, said = process.communicate(text, timeout=60)
-            assert process.returncode == 125 and out == b"", name
-            assert word in said.decode() and said.count(b"\n") == 1, (name, said)
+    some = {name: start(served, "import", stdin=subprocess.PIPE) for name in WRONG}
+    for name, process in some.items():
+        text, word = HOSTILE[name]
+        out, said = process.communicate(text, timeout=60)
+        assert process.returncode == 125 and out == b"", name
+        assert word in said.decode() and said.count(b"\n") == 1, (name, said)
     assert names(served) == ["old"] and in_progress(served) == []
     assert sorted(os.listdir(served.root / "volumes")) == ["metadata.mdb", "metadata.mdb-lock", "old"]
-    assert not os.path.lexists("/tmp/volfs-must-not-be-there") and served.mounts() == table
+    assert not os.path.lexists(MUST_NOT_BE_THERE) and served.mounts() == table
     for path, before in watched.items():
         assert (before.st_mode, before.st_uid, before.st_ino) == (lambda now: (now.st_mode, now.st_uid, now.st_ino))(
             os.stat(path)

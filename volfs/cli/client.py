@@ -70,6 +70,7 @@ class Client:
         with contextlib.closing(connection):
             try:
                 connection.connect()
+                ours = connection.sock
                 connection.request("GET", path + "?" + urlencode(query))
                 response = connection.getresponse()
                 line = response.readline() if response.status < 400 else response.read()
@@ -78,8 +79,8 @@ class Client:
             value = self._decoded(line)
             if response.status >= 400:
                 raise ApiError(response.status, self._message(response.status, value))
-            connection.sock.setblocking(False)
-            yield Stream(value, connection.sock)
+            ours.setblocking(False)
+            yield Stream(value, ours)
 
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
         connection = _UnixConnection(self.socket_path)

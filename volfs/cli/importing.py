@@ -44,7 +44,7 @@ def import_(host: str, file: str, renames: tuple[str, ...], merge: bool, no_data
     """Makes the volumes of an archive that `volfs export` wrote, and prints their names.
 
     FILE, or standard input, may be compressed with zstd or gzip. A volume that exists already stops everything before
-    anything is done. Exit code: 2 it exists, 125 anything else.
+    anything is done. Exit code: 1 its driver is not here, 2 it exists, 125 anything else.
     """
     if file == "-" and os.isatty(0):
         raise click.UsageError("there is no archive here: name a FILE, or pipe one in")
