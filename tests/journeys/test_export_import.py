@@ -241,6 +241,18 @@ def test_a_merge_brings_the_files_of_the_archive_and_leaves_the_others(serve):
     assert users(there, "db") == [] and not os.path.exists("/tmp/inner")
 
 
+def test_a_directory_in_the_way_of_a_file_stops_a_merge_before_it_begins(serve):
+    here, there = serve(), serve()
+    here.create("db")
+    write(here, "db", aa="new", zz="new")
+    there.create("db")
+    write(there, "db", aa="old")
+    (data_of(there, "db") / "zz").mkdir()
+    code, _, said = volfs(there, "import", "--merge", stdin=exported(here, "db"))
+    assert code == 2 and 'has the file "zz"' in said
+    assert (data_of(there, "db") / "aa").read_text() == "old" and users(there, "db") == []
+
+
 def test_a_name_that_is_taken_meanwhile_leaves_none_of_them(served):
     body = manifest(entry("aa"), entry("bb")) + directory("volumes/aa/") + member("volumes/aa/file", data=b"x")
     whole = sealed(body + directory("volumes/bb/"))
@@ -347,6 +359,19 @@ def test_an_export_that_is_ended_leaves_no_user(served):
     assert volfs(served, "rm", "db")[0] == 0
 
 
+def test_a_path_that_could_not_be_made_again_is_no_part_of_an_archive(served):
+    served.create("db")
+    above = os.open(data_of(served, "db"), os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("d" * 200, dir_fd=above)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
+    code, _, said = volfs(served, "export", "db")
+    assert code == 125 and "too long for an archive" in said and said.count("\n") == 1
+
+
 def test_a_file_that_is_not_whole_gets_no_name(served, tmp_path):
     filled(served, "db", 2)
     (tmp_path / "out").mkdir()
@@ -448,6 +473,6 @@ def test_a_terminal_gets_progress_and_never_an_archive(served, tmp_path):
     code, shown = on_a_terminal(served, "export", "db", "-o", tmp_path / "a.tar")
     assert code == 0 and "db   " in shown and "B/s" in shown and "\n" not in shown
     code, shown = on_a_terminal(served, "import", tmp_path / "a.tar", "--rename", "db=new")
-    assert code == 0 and "writing to disk   2." in shown and shown.endswith("new\r\n")
+    assert code == 0 and "to disk   2." in shown and shown.endswith("new\r\n")
     code, shown = on_a_terminal(served, "import")
     assert code == 125 and "name a FILE" in shown

@@ -42,7 +42,7 @@ def compressed(command: tuple[str, ...], target: IO[bytes]) -> Iterator[IO[bytes
         except BrokenPipeError:
             pass
         if process.wait():
-            raise HostError(f"{command[0]} could not write the archive")
+            raise HostError(f"{command[0]} could not write the archive: is there room for it?")
 
 
 @contextmanager

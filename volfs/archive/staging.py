@@ -4,9 +4,12 @@ Law: nothing is true before the checksum behind the last volume was compared. Wh
 unpacked when this raises.
 """
 
+import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 from volfs.archive import tar
 from volfs.archive.header import FILE, Member, shown
@@ -53,6 +56,23 @@ def stage(reader: Reader, entries: Sequence[Entry], place: Place, lock: int, mov
         raise _misplaced(member)
     reader.finish()
     return warnings
+
+
+def in_the_way(staged: Path, target: Path) -> str | None:
+    """A directory of `target` where a file should come, which tar would not delete; relative, None for none."""
+    for directory, _, files in os.walk(staged):
+        inside = Path(directory).relative_to(staged)
+        for name in files:
+            if _is_directory(target / inside / name):
+                return str(inside / name)
+    return None
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _part(reader: Reader, tree: Tree, member: Member | None, put: Put, moved: Moved) -> Member | None:

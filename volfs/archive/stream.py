@@ -16,6 +16,7 @@ from volfs.archive.manifest import CHECKSUM, Checksum, encode
 from volfs.errors import Invalid
 
 PIECE = 1 << 20  # bytes moved at once
+LONGEST_PATH = 4095  # bytes that Linux takes; tar reads longer ones, and cannot make them again
 RECORD = 20 * BLOCK  # what an archive's length is a multiple of, by tradition
 
 
@@ -115,9 +116,16 @@ class Writer:
         self.put(member.tobuf(tarfile.USTAR_FORMAT) + text + bytes(-len(text) % BLOCK))
 
     def copy(self, reader: Reader, moved: Callable[[int], None]) -> None:
-        """Writes every member of an archive, without its end; `moved` is told how many bytes went by."""
+        """Writes every member of an archive, without its end; `moved` is told how many bytes went by.
+
+        Raises Invalid for a path that nobody could unpack again.
+        """
         pending = BytesIO()
         while (member := reader.next()) is not None:
+            if len(member.path) > LONGEST_PATH:
+                raise Invalid(
+                    f"a path is too long for an archive, {len(member.path)} bytes: {header.shown(member.path)}…"
+                )
             pending.write(member.raw)
             for piece in reader.data(member):
                 pending.write(piece)

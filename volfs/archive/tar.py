@@ -27,6 +27,7 @@ _FIDELITY = ("--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls")
 _RECORDS = "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"
 _SOME_DIFFER = 1  # tar's exit code for files that changed while it read them
 _MOST_WARNINGS = 20
+_LONGEST_LINE = 400  # characters; the reason is at the end
 _BUFFER = 1 << 20  # bytes in a pipe, the most that Linux allows anybody
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
@@ -88,7 +89,7 @@ def copy(source: str, target: str) -> list[str]:
 def _running(
     words: Sequence[str], directory: str, stdout: int, stdin: int, keep_open: Sequence[int] = ()
 ) -> Iterator[tuple["subprocess.Popen[bytes]", IO[bytes]]]:
-    enter = partial(_enter, directory, confined=stdin == subprocess.PIPE)
+    confined = partial(_confine, directory) if stdin == subprocess.PIPE else None
     with tempfile.TemporaryFile() as told:
         try:
             process = subprocess.Popen(
@@ -100,12 +101,14 @@ def _running(
                 pipesize=_BUFFER,
                 pass_fds=keep_open,
                 env=_ENVIRONMENT,
-                preexec_fn=enter,
+                cwd=None if confined else directory,
+                preexec_fn=confined,
             )
-        except FileNotFoundError:
-            raise HostError("there is no tar on this host: install GNU tar") from None
+        except OSError as error:
+            what = "there is no GNU tar on this host" if error.filename == "tar" else f"{directory} cannot be read"
+            raise HostError(f"{what}: {error.strerror}", error.errno) from None
         except subprocess.SubprocessError:
-            raise HostError(f"tar cannot be started for {directory}: that needs root and Linux 5.12 or later") from None
+            raise HostError(f"tar cannot be started for {directory}: it needs root and Linux 5.12 or later") from None
         try:
             yield process, told
         finally:
@@ -115,15 +118,14 @@ def _running(
                 _close(pipe)
 
 
-def _enter(directory: str, *, confined: bool) -> None:
-    """What the child does before it becomes tar."""
-    if confined:
-        syscalls.unshare_mounts()
-        syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
-        syscalls.mount(directory, directory, "", MS_BIND)
-        nothing = syscalls.ATTRIBUTE_RDONLY | syscalls.ATTRIBUTE_NODEV | syscalls.ATTRIBUTE_NOSUID
-        syscalls.change_attributes("/", set_=nothing, below=True)
-        syscalls.change_attributes(directory, clear=syscalls.ATTRIBUTE_RDONLY)
+def _confine(directory: str) -> None:
+    """What the child that unpacks does before it becomes tar."""
+    syscalls.unshare_mounts()
+    syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
+    syscalls.mount(directory, directory, "", MS_BIND)
+    nothing = syscalls.ATTRIBUTE_RDONLY | syscalls.ATTRIBUTE_NODEV | syscalls.ATTRIBUTE_NOSUID
+    syscalls.change_attributes("/", set_=nothing, below=True)
+    syscalls.change_attributes(directory, clear=syscalls.ATTRIBUTE_RDONLY)
     os.chdir(directory)
 
 
@@ -131,7 +133,7 @@ def _ended(process: "subprocess.Popen[bytes]", told: IO[bytes], what: str, *, fi
     code = process.wait()
     told.seek(0)
     lines = told.read(1 << 20).decode(errors="backslashreplace").splitlines()
-    said = [line.removeprefix("tar: ") for line in lines if "Exiting with failure" not in line]
+    said = [line.removeprefix("tar: ")[-_LONGEST_LINE:] for line in lines if "Exiting with failure" not in line]
     if not 0 <= code <= fine:
         why = said[0] if said else f"tar ended with code {code}"
         full = ", no space is left" if "Wrote only" in why else ""

@@ -21,7 +21,7 @@ import click
 from volfs.archive import tar
 from volfs.archive.arrival import Arrival, arrivals
 from volfs.archive.compression import decompressed
-from volfs.archive.staging import read_manifest, stage
+from volfs.archive.staging import in_the_way, read_manifest, stage
 from volfs.archive.stream import Reader
 from volfs.cli import arguments
 from volfs.cli.client import ApiError, BadAnswer, Client
@@ -29,6 +29,7 @@ from volfs.cli.output import complain, say
 from volfs.cli.progress import Progress
 from volfs.cli.transfer import code_of, ended_by_signals, held, path_of
 from volfs.driver.importing import Workplace, workplace
+from volfs.driver.names import quoted
 from volfs.errors import Conflict, HostError, Invalid, VolfsError
 
 
@@ -114,7 +115,7 @@ def _import(client: Client, reader: Reader, incoming: Sequence[_Incoming], *, da
         entries = [one.arrival.entry for one in incoming]
         for warning in stage(reader, entries, place, work.lock, progress.moved):
             complain(f"warning: {warning}")
-        progress.of("writing to disk")
+        progress.of("to disk")
         work.sync()
         _settle(client, work, incoming)
 
@@ -185,6 +186,9 @@ def _fill(client: Client, one: _Incoming) -> None:
         return
     name = one.arrival.name
     with held(client, name, "import") as volume:
+        obstacle = in_the_way(one.data, Path(volume.mountpoint))
+        if obstacle is not None:
+            raise Conflict(f"volume {name} has a directory where the archive has the file {quoted(obstacle)}")
         try:
             warnings = tar.copy(str(one.data), volume.mountpoint)
         except HostError as error:
