@@ -11,6 +11,7 @@ restore takes away what a daemon that died could not.
 
 import secrets
 from functools import partial
+from typing import Annotated
 
 import msgspec
 import trio
@@ -21,18 +22,19 @@ from starlette.types import Receive, Scope, Send
 from volfs.api.http import read_body
 from volfs.driver.importing import Part
 from volfs.driver.record import Description
-from volfs.errors import Invalid
+from volfs.errors import Invalid, NotFound
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind
 
 _USES = ("export", "import")
+_LAST_SECOND = 253_402_300_799  # of the year 9999, which is the last that RFC 3339 can write
 
 
 class _Volume(msgspec.Struct, rename="pascal"):
     source: str
     inode: int
     name: str
-    created: int
+    created: Annotated[int, msgspec.Meta(ge=0, le=_LAST_SECOND)]
     labels: dict[str, str] | None = None
     options: dict[str, str] | None = None
 
@@ -51,6 +53,8 @@ class Transfer:
     async def hold(self, request: Request, version: str) -> Response:  # noqa: ARG002
         """The volume is mounted and in use from before the answer's first byte to its last."""
         name, use = request.query_params.get("name", ""), request.query_params.get("for", "")
+        if not name:
+            raise NotFound("hold: no such volume")
         if use not in _USES:
             raise Invalid(f"a volume is held for one of {', '.join(_USES)}")
         user = f"{use}-{secrets.token_hex(6)}"
