@@ -61,7 +61,7 @@ def test_the_socket_of_nobody(volfs, tmp_path):
 
 def test_import_of_a_file_that_is_not_there_and_of_none(volfs, tmp_path):
     says(volfs("import", str(tmp_path / "none.tar")), 125, "No such file")
-    says(volfs("import", str(tmp_path)), 125, "Is a directory")
+    says(volfs("import", str(tmp_path)), 125, "volfs: the archive cannot be read: Is a directory\n")
     says(volfs("import", stdin=subprocess.DEVNULL), 125, "no archive of volfs export: the archive is cut short")
 
 

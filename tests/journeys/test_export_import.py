@@ -359,6 +359,15 @@ def test_an_export_that_is_ended_leaves_no_user(served):
     assert volfs(served, "rm", "db")[0] == 0
 
 
+def test_a_reader_that_has_left_ends_an_export_without_a_word(served):
+    filled(served, "db", 2)
+    with running(served, "export", "db") as process:
+        process.stdout.read(100)
+        process.stdout.close()
+        assert process.wait(30) == 141 and process.stderr.read() == b""
+    until(lambda: not users(served, "db"))
+
+
 def test_a_path_that_could_not_be_made_again_is_no_part_of_an_archive(served):
     served.create("db")
     above = os.open(data_of(served, "db"), os.O_RDONLY)

@@ -50,14 +50,15 @@ def decompressed(descriptor: int) -> Iterator[Source]:
     """What can be read from `descriptor`, compressed or not. The block reads it to its end."""
     first = _first_bytes(descriptor)
     command = next((one for magic, one in _BY_MAGIC.items() if first.startswith(magic)), ())
-    with open(descriptor, "rb", buffering=PIECE, closefd=False) as rest:
-        if not command:
+    if not command:
+        with _file_of(descriptor) as rest:
             yield _Rejoined(first, rest)
-            return
-        with _started(("cat", f"/dev/fd/{(head := _pipe_of(first))}", "-"), descriptor, subprocess.PIPE, head) as cat:
-            os.close(head)
-            with _started(command, cat.stdout, subprocess.PIPE) as process:
-                yield _Decompressed(process, command[0])
+        return
+    head = _pipe_of(first)
+    with _started(("cat", f"/dev/fd/{head}", "-"), descriptor, subprocess.PIPE, head) as cat:
+        os.close(head)
+        with _started(command, cat.stdout, subprocess.PIPE) as process:
+            yield _Decompressed(process, command[0])
 
 
 class _Decompressed:
@@ -85,10 +86,20 @@ class _Rejoined:
         return piece + self._rest.read(size - len(piece))
 
 
+def _file_of(descriptor: int) -> IO[bytes]:
+    try:
+        return open(descriptor, "rb", buffering=PIECE, closefd=False)
+    except OSError as error:
+        raise HostError(f"the archive cannot be read: {error.strerror}", error.errno) from error
+
+
 def _first_bytes(descriptor: int) -> bytes:
     first = b""
-    while len(first) < _LONGEST_MAGIC and (more := os.read(descriptor, _LONGEST_MAGIC - len(first))):
-        first += more
+    try:
+        while len(first) < _LONGEST_MAGIC and (more := os.read(descriptor, _LONGEST_MAGIC - len(first))):
+            first += more
+    except OSError as error:
+        raise HostError(f"the archive cannot be read: {error.strerror}", error.errno) from error
     return first
 
 

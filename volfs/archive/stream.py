@@ -13,7 +13,7 @@ from typing import Protocol
 from volfs.archive import header
 from volfs.archive.header import BLOCK, END, Member
 from volfs.archive.manifest import CHECKSUM, Checksum, encode
-from volfs.errors import Invalid
+from volfs.errors import HostError, Invalid
 
 PIECE = 1 << 20  # bytes moved at once
 LONGEST_PATH = 4095  # bytes that Linux takes; tar reads longer ones, and cannot make them again
@@ -80,7 +80,7 @@ class Reader:
         """Reads the second block of the end, and what is behind it, which may be nothing but zeros."""
         if self._exactly(BLOCK) != END:
             raise Invalid("the archive is damaged: something comes behind its end")
-        while piece := self._source.read(PIECE):
+        while piece := self._read(PIECE):
             if piece.strip(b"\0"):
                 raise Invalid("the archive is damaged: something comes behind its end")
 
@@ -89,10 +89,16 @@ class Reader:
         self._count += len(piece)
 
     def _exactly(self, size: int) -> bytes:
-        piece = self._source.read(size)
+        piece = self._read(size)
         if len(piece) != size:
             raise Invalid("the archive is cut short")
         return piece
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._source.read(size)
+        except OSError as error:
+            raise HostError(f"the archive cannot be read: {error.strerror}", error.errno) from error
 
 
 class Writer:

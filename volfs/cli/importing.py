@@ -138,8 +138,7 @@ def _prepare(one: _Incoming, position: int, work: Workplace, *, data: bool) -> N
     if one.into_place:
         one.data = inside
     else:
-        one.data = work.path / f"{position}.data"
-        one.data.mkdir()
+        one.data = work.new_directory(f"{position}.data")
 
 
 def _settle(client: Client, work: Workplace, incoming: Sequence[_Incoming]) -> None:

@@ -46,34 +46,41 @@ class Workplace:
     lock: int
 
     def new_part(self, source: str) -> Path:
-        """Makes the directory of a volume and returns that of its data."""
+        """Makes the directory of a volume and returns that of its data. Raises HostError."""
         data = self.path / source / "_data"
-        data.mkdir(parents=True)
-        data.parent.chmod(0o701)
-        data.chmod(0o755)
+        with _host_errors(self.path):
+            data.mkdir(parents=True)
+            data.parent.chmod(0o701)
+            data.chmod(0o755)
         return data
 
+    def new_directory(self, name: str) -> Path:
+        """Makes a directory that is no volume. Raises HostError."""
+        with _host_errors(self.path):
+            (self.path / name).mkdir()
+        return self.path / name
+
     def sync(self) -> None:
-        """Everything written here is durable when this returns."""
-        syscalls.sync_file_system(self.lock)
+        """Everything written here is durable when this returns. Raises HostError."""
+        with _host_errors(self.path):
+            syscalls.sync_file_system(self.lock)
 
 
 @contextmanager
 def workplace(volumes: Path) -> Iterator[Workplace]:
     """Makes a work directory, and deletes what is left in it when the block ends. Raises HostError."""
-    try:
+    with _host_errors(volumes):
         parent = os.open(volumes, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise HostError(f"{volumes} cannot be used: {error.strerror}", error.errno) from error
     try:
-        name, lock = _make(parent)
+        with _host_errors(volumes):
+            name, lock = _make(parent)
         try:
             yield Workplace(name, volumes / name, lock)
         finally:
-            sweep_tree(parent, name)
-            os.close(lock)
-    except OSError as error:
-        raise HostError(f"{volumes} cannot be written: {error.strerror}", error.errno) from error
+            try:
+                sweep_tree(parent, name)
+            finally:
+                os.close(lock)
     finally:
         os.close(parent)
 
@@ -150,6 +157,14 @@ def _is(descriptor: int, name: str, parent: int) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=parent, follow_symlinks=False))
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def _host_errors(where: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"{where} cannot be written: {error.strerror}", error.errno) from error
 
 
 def _describe(path: str, part: Part, volumes: int) -> None:
