@@ -16,6 +16,7 @@ from volfs.archive.header import Member, parse_records
 from volfs.archive.manifest import parse_checksum, parse_manifest
 from volfs.archive.staging import read_manifest, stage
 from volfs.archive.stream import Reader, Writer
+from volfs.archive.tree import Tree
 from volfs.driver.importing import workplace
 from volfs.errors import HostError, Invalid
 
@@ -112,3 +113,35 @@ def test_what_tar_writes_is_read_and_written_again_byte_for_byte(tmp_path):
     out = io.BytesIO()
     Writer(out.write).copy(Reader(io.BytesIO(text)), lambda count: None)
     assert text.startswith(out.getvalue()) and not text[len(out.getvalue()) :].strip(b"\0")
+
+
+HEADERS = [at for at in range(0, len(GOOD) - 1024, 512) if GOOD[at + 257 : at + 262] == b"ustar"]
+BEGIN, END = GOOD.index(ROOT.encode()), GOOD.index(b"volfs/checksum.json")
+CHANGES = some.tuples(
+    some.sampled_from([at for at in HEADERS if BEGIN <= at < END]),
+    some.integers(0, 800),  # in a header, or in the records behind it
+    some.sampled_from(b"\0 \n/.=0127589Lx") | some.integers(0, 255),
+)
+
+
+@given(some.lists(CHANGES, min_size=1, max_size=3))
+def test_what_is_admitted_has_the_names_that_tar_reads(changes):
+    """Two readers that differ are how a name gets past the one that looks."""
+    text = bytearray(GOOD)
+    for header, offset, byte in changes:
+        text[min(header + offset, END - 1)] = byte
+        for at in (at for at in HEADERS if BEGIN <= at < END):
+            text[at + 148 : at + 156] = b" " * 8
+            text[at + 148 : at + 156] = b"%06o\0 " % sum(text[at : at + 512])
+    part = bytes(text[BEGIN:END]) + bytes(1024)
+    tree, reader, names = Tree(b"volumes/db"), Reader(io.BytesIO(part)), []
+    try:
+        while (found := reader.next()) is not None:
+            tree.admit(found)
+            names.append(found.path)
+            for _ in reader.data(found):
+                pass
+    except Invalid:
+        return
+    listed = subprocess.run(["tar", "-tf", "-", "--quoting-style=literal"], input=part, capture_output=True)
+    assert listed.stdout == b"".join(name + b"\n" for name in names)

@@ -45,7 +45,7 @@ def test_nothing_is_written_through_a_symlink_that_is_there_already(inside, outs
 def test_nothing_outside_gets_another_name_mode_or_owner(inside, outside):
     (inside / "up").symlink_to(outside)
     before = os.stat(outside / "file")
-    with pytest.raises(HostError, match=r"cross-device|Cannot hard link|No such file"):
+    with pytest.raises(HostError, match="cannot be unpacked"):
         unpacked(inside, hard_link("volumes/x/hard", "volumes/x/up/file"))
     with pytest.raises(HostError):
         unpacked(inside, symlink("volumes/x/two", str(outside)), hard_link("volumes/x/hard", "volumes/x/two/file"))

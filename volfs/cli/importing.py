@@ -170,6 +170,8 @@ def _make(client: Client, work: Workplace, one: _Incoming) -> None:
     if one.arrival.local:
         _publish(client, work, [one])
         return
+    if _exists(client, one.arrival.name):  # a create would take it for ours, and a failure would remove it
+        raise Conflict(f"{one.arrival.name} exists already, somebody made it meanwhile; nothing was imported")
     body = {
         "Name": one.arrival.name,
         "Driver": one.arrival.driver,
@@ -194,7 +196,8 @@ def _fill(client: Client, one: _Incoming) -> None:
             part = "what was copied until then stays in it" if one.exists else "--no-data makes it without its data"
             raise HostError(f"volume {name} could not be filled: {error}; {part}", error.errno) from error
         volume.stream.check()
-    if not one.exists and (one.arrival.options or {}).get("type") == "tmpfs":
+    in_memory = (one.arrival.options or {}).get("type") == "tmpfs"
+    if in_memory and not one.exists and any(one.data.iterdir()):
         warnings.append("what is in a tmpfs is gone as soon as nobody uses the volume")
     for warning in warnings:
         complain(f"warning: {name}: {warning}")
