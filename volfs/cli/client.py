@@ -74,6 +74,8 @@ class Client:
                 connection.request("GET", path + "?" + urlencode(query))
                 response = connection.getresponse()
                 line = response.readline() if response.status < 400 else response.read()
+            except TimeoutError as error:
+                raise self._silent() from error
             except (OSError, http.client.HTTPException) as error:
                 raise NoDaemon(f"the daemon on {self.socket_path} ended before it answered; ask again") from error
             value = self._decoded(line)
@@ -93,7 +95,7 @@ class Client:
                 response = connection.getresponse()
                 return response.status, response.read()
             except TimeoutError as error:
-                raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
+                raise self._silent() from error
             except ConnectionError:
                 raise
             except http.client.HTTPException as error:
@@ -110,6 +112,9 @@ class Client:
     def _message(self, status: int, value: object) -> str:
         message = value.get("message") if isinstance(value, dict) else None
         return message if isinstance(message, str) and message else f"the daemon answered {status} without a reason"
+
+    def _silent(self) -> NoDaemon:
+        return NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds")
 
     def _strange(self) -> BadAnswer:
         return BadAnswer(f"what answers on {self.socket_path} does not speak as a volfs daemon does; is --host right?")
