@@ -68,13 +68,14 @@ def unpack(directory: str, keep_open: Sequence[int] = ()) -> Iterator[Tar]:
     with _running(words, directory, subprocess.DEVNULL, subprocess.PIPE, keep_open) as (process, told):
         assert process.stdin is not None
         tar = Tar(process, process.stdin)
+        fine = 0
         try:
             yield tar
             tar.pipe.write(2 * END)
             tar.pipe.close()
-        except BrokenPipeError:  # it says why
-            process.wait()
-        tar.warnings = _ended(process, told, "the data cannot be unpacked", fine=0)
+        except BrokenPipeError:  # it says why; whatever its code, it did not read all
+            fine = -1
+        tar.warnings = _ended(process, told, "the data cannot be unpacked", fine=fine)
 
 
 def copy(source: str, target: str) -> list[str]:
