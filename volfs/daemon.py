@@ -43,7 +43,7 @@ from volfs.volume.changes import Edition, Owed
 from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
-from volfs.volume.restore import Plan, removing_serial
+from volfs.volume.restore import Plan, in_background
 from volfs.volume.service import VolumeService
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
@@ -78,7 +78,7 @@ class Daemon:
         self._ending = trio.Event()
         self._replaced = False
         self._writer = Writer(store)
-        self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
+        self._trash = Trash(driver, [work for work in plan.sweep if in_background(work)])
         registry = Registry(settings.plugin_path, settings.plugin_sockets)
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
         self._lists = Lists(self._service)

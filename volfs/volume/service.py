@@ -21,6 +21,7 @@ from volfs.volume.events import Events
 from volfs.volume.filters import ANONYMOUS, Filters
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
+from volfs.volume.publishing import Publishing
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
 from volfs.volume.usage import Usage
@@ -44,6 +45,7 @@ class VolumeService:
         self.usage = Usage(store, hands, writer)
         self._locks = NameLocks()
         self.uses = Uses(store, self.commits, self._locks, self.drivers, self.events, boot)
+        self.publishing = Publishing(store, self.commits, self._locks, self.drivers, self.events)
         self._trash = trash
 
     # Reads
