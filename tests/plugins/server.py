@@ -7,6 +7,7 @@ does what DIRECTORY/behaviour says, a JSON object of method -> one of
     "err: TEXT"   answers this Err         "close"     closes the connection         "null"      Volume is null
     "forget"      List and Get know of no volume, as if it had none
     "raw: JSON"   answers this                   "do: JSON"    does it, but answers this
+    "drop"        does it, but closes the connection instead of an answer
 """
 
 import json
@@ -111,6 +112,9 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(0.02)
             return
         if behaviour == "close":
+            return
+        if behaviour == "drop":
+            self.decide(method, call, "")
             return
         self.answer(*self.decide(method, call, behaviour))
 

@@ -109,7 +109,7 @@ def test_a_plugin_that_was_not_reached_is_not_told_that_somebody_left_who_never_
     """Plugins that count calls would take the volume from under somebody else."""
     host.create("db", Driver="fake")
     plugin.stop()
-    status, said = call("Mount", Name="db", ID="a" * 64)
+    status, _ = call("Mount", Name="db", ID="a" * 64)
     assert status == 500
     plugin.start()
     until(lambda: host.request("GET", "/volumes")[1]["Warnings"] is None)
@@ -162,7 +162,6 @@ def test_a_list_is_answered_while_one_volume_is_being_mounted(host, plugin, call
     """A Mount may take two minutes; that the plugin lists another mountpoint for it meanwhile must wait, alone."""
     host.create("slow", Driver="fake")
     plugin.behave(Mount="hang")
-    plugin_state = plugin.volumes
     thread = threading.Thread(target=lambda: call("Mount", Name="slow", ID="a" * 64))
     thread.start()
     until(lambda: plugin.calls("Mount"))
@@ -217,3 +216,26 @@ def test_an_absent_plugins_volumes_do_not_keep_other_binds_from_expiring(serve, 
     plugin.behave(Unmount="hang")
     until(lambda: str(host.view / "own" / "_data") not in host.mounts(), 20)
     plugin.behave()
+
+
+def test_a_plugin_is_asked_to_remove_a_volume_only_when_nothing_of_it_is_bound(host, plugin):
+    """What is on a device that is still mounted somewhere cannot be removed."""
+    host.create("db", Driver="fake")
+    os.stat(host.view / "db" / "_data")
+    plugin.behave(Remove="hang")
+    thread = threading.Thread(target=lambda: host.request("DELETE", "/volumes/db"))
+    thread.start()
+    until(lambda: plugin.calls("Remove"))
+    bound = str(host.view / "db" / "_data") in host.mounts()
+    plugin.behave()
+    thread.join()
+    assert not bound
+
+
+def test_a_refused_removal_leaves_no_bind_without_a_user(host, plugin):
+    host.create("db", Driver="fake")
+    os.stat(host.view / "db" / "_data")
+    plugin.behave(Remove="err: busy")
+    assert host.request("DELETE", "/volumes/db")[0] == 500
+    bound = str(host.view / "db" / "_data") in host.mounts()
+    assert bound == (plugin.users("db") != []) == (inspect(host, "db")["UsedBy"] != [])

@@ -20,8 +20,12 @@ class WireError(Exception):
     """No answer, or none that is HTTP; the text says why, for people."""
 
 
+class NoConnection(WireError):
+    """Nobody listens; nothing was sent."""
+
+
 async def connect(address: Address) -> trio.abc.Stream:
-    """An open connection; nothing was sent. Raises WireError."""
+    """An open connection; nothing was sent. Raises NoConnection."""
     try:
         if address.path:
             return await trio.open_unix_socket(address.path)
@@ -29,7 +33,7 @@ async def connect(address: Address) -> trio.abc.Stream:
             return await trio.open_tcp_stream(address.host, address.port)
         return await _encrypted(address.host, address.port, _context(address.tls))
     except (OSError, ssl.SSLError, trio.BrokenResourceError, ValueError) as error:
-        raise WireError(f"{address}: {_why(error)}") from error
+        raise NoConnection(f"{address}: {_why(error)}") from error
 
 
 async def _encrypted(host: str, port: int, context: ssl.SSLContext) -> trio.abc.Stream:
