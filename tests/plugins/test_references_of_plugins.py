@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket as sockets
 import threading
 import time
 
@@ -192,18 +191,6 @@ def test_an_inspect_ends_while_a_mount_of_the_volume_hangs(host, plugin, call):
     finally:
         plugin.behave()
         thread.join()
-
-
-def test_a_client_that_does_not_read_keeps_no_stop_waiting(host):
-    host.create("big", Labels={"a": "x" * 8_000_000})
-    with sockets.socket(sockets.AF_UNIX) as client:
-        client.connect(str(host.socket))
-        client.sendall(b"GET /volumes HTTP/1.1\r\nHost: x\r\n\r\n")
-        client.recv(10)
-        began = time.monotonic()
-        assert host.stop() == 0
-        assert time.monotonic() - began < 15
-        assert "kill" not in host.log().lower(), host.log()
 
 
 def test_an_absent_plugins_volumes_do_not_keep_other_binds_from_expiring(serve, plugin_path, plugin):

@@ -24,7 +24,7 @@ import trio
 from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
 from volfs.mount.mountinfo import under
-from volfs.mount.syscalls import bind, expire, is_mount_root, read_mountinfo
+from volfs.mount.syscalls import bind, detach, expire, is_mount_root, read_mountinfo
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
@@ -105,6 +105,12 @@ class DataPlane:
     def forget(self, serial: int) -> None:
         """The volume is gone, and with its entry in the view the kernel took the bind."""
         self._bindings.pop(serial, None)
+
+    async def displace(self, volume: Volume) -> None:
+        """Takes the bind of a volume away, whose lock the caller holds; who is inside may finish."""
+        self.forget(volume.serial)
+        if self._binds:
+            await self._service.drivers.local.run(detach, self._target(volume.name))
 
     def open_data(self, data_inode: int) -> int:
         """A new O_PATH descriptor of a volume's data, for `passthrough`, whose threads call this. Raises OSError."""

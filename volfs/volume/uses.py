@@ -10,7 +10,7 @@ between, the plugin is told that the user has left, by `volume.lists` if not her
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import msgspec
@@ -31,16 +31,21 @@ from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume
 Place = Callable[[str], None]
 
 
+async def _nobody_looks(_: Volume) -> None:
+    """Stands for the view until there is one."""
+
+
 class Uses:
     """Mounts and unmounts. `boot` is the kernel's boot id, which new references carry.
 
-    `on_trouble` is told the name of a plugin that did not answer.
+    `on_trouble` is told the name of a plugin that did not answer, `on_dismissal` the volume that the view is to let go.
     """
 
     def __init__(
         self, store: Store, commits: Commits, locks: NameLocks, drivers: Drivers, events: Events, boot: str
     ) -> None:
         self.on_trouble: Callable[[str], None] = lambda _: None
+        self.on_dismissal: Callable[[Volume], Awaitable[None]] = _nobody_looks
         self._store, self._commits, self._locks = store, commits, locks
         self._drivers, self._events, self._boot = drivers, events, boot
 
@@ -144,6 +149,8 @@ class Uses:
         """To be called with the volume's lock held, before a plugin removes it: nobody counts as a user any more."""
         with trio.move_on_after(PATIENCE if force else math.inf):
             for one in self._store.references(volume.name):
+                if one.kind is Kind.VIEW:
+                    await self.on_dismissal(volume)
                 with suppress(HostError):
                     await self._dismiss(volume, one.id)
 
