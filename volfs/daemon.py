@@ -4,7 +4,8 @@
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
       Lists.run         asks the plugins            http            the Engine API and the plugin protocol
-      Usage.run         measures when asked         signals         SIGTERM: stop. SIGHUP: make room for the next
+      Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
+      Usage.run         measures when asked
       settle            owed invalidations, checks  lifeline        ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
@@ -39,6 +40,7 @@ from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
 from volfs.volume.changes import Edition, Owed
+from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
 from volfs.volume.restore import Plan, removing_serial
@@ -80,6 +82,7 @@ class Daemon:
         registry = Registry(settings.plugin_path, settings.plugin_sockets)
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
         self._lists = Lists(self._service)
+        self._evidence = Evidence(self._service, settings.view)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
@@ -98,6 +101,7 @@ class Daemon:
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._lists.run)
+            nursery.start_soon(self._evidence.run)
             nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
@@ -173,9 +177,8 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(
-                http.serve_http, self._service, self._lists, self._held.listeners, self._ending.wait, GRACE
-            )
+            faces = self._service, self._lists, self._evidence
+            await nursery.start(http.serve_http, *faces, self._held.listeners, self._ending.wait, GRACE)
             task_status.started()
         done.set()
 

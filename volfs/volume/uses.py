@@ -38,7 +38,8 @@ async def _nobody_looks(_: Volume) -> None:
 class Uses:
     """Mounts and unmounts. `boot` is the kernel's boot id, which new references carry.
 
-    `on_trouble` is told the name of a plugin that did not answer, `on_dismissal` the volume that the view is to let go.
+    `on_trouble` is told the name of a plugin that did not answer, `on_left` that of a volume with a user less,
+    `on_dismissal` the volume that the view is to let go.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Uses:
     ) -> None:
         self.on_trouble: Callable[[str], None] = lambda _: None
         self.on_dismissal: Callable[[Volume], Awaitable[None]] = _nobody_looks
+        self.on_left: Callable[[str], None] = lambda _: None
         self._store, self._commits, self._locks = store, commits, locks
         self._drivers, self._events, self._boot = drivers, events, boot
 
@@ -124,6 +126,7 @@ class Uses:
             if volume is not None:
                 with named("unmount", name):
                     await self._leave(volume, user)
+            self.on_left(name)
             return True
 
     async def _leave(self, volume: Volume, user: str) -> None:
