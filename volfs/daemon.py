@@ -90,6 +90,7 @@ class Daemon:
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
+        self._service.uses.on_dismissal = self._displace
         self._service.usage.on_figures = self._figures_changed
 
     async def run(self, began: float) -> None:
@@ -145,6 +146,11 @@ class Daemon:
     def _let_go(self, volume: Volume) -> None:
         """The volume is about to be unmounted: descriptors of its data that are cached would keep it busy."""
         self._passthrough.forget_tree(inode(volume.serial, NodeKind.DATA))
+
+    async def _displace(self, volume: Volume) -> None:
+        """A plugin is about to remove the volume: what is bound of it would keep its device busy."""
+        self._let_go(volume)
+        await self._plane.displace(volume)
 
     async def _settle(self) -> None:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""

@@ -111,7 +111,8 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
             result.finished.append(entry.name)
         elif entry.state is not State.MISSING:
             result.missing.append(entry.name)
-    result.recall.extend(name for name in found.noted if name not in result.adopt)
+    adopted = set(result.adopt)
+    result.recall.extend(name for name in found.noted if name not in adopted)
     live = _live_references(result, references, kernel, of_plugins)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result

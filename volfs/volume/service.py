@@ -62,6 +62,8 @@ class VolumeService:
         if now.state is State.UNKNOWN:
             self.uses.on_trouble(volume.driver)
         if now != volume:
+            if not volume.local and self._locks.busy(name):
+                return now  # its plugin may have been at it for minutes
             await self.note(name, volume, now)
         return self._known(name)
 
@@ -152,12 +154,16 @@ class VolumeService:
                 raise InUse(f"remove {name}: volume is in use - [{', '.join(in_use_by)}]")
             with named("remove", name):
                 if not volume.local:
-                    await self.uses.dismiss_all(volume)
+                    await self.uses.dismiss_all(volume, force=force)
                 work = await self.drivers.of(volume.driver).remove(volume, force=force)
             await self.commits.commit(Delete(name))
             self.events.tell("destroy", name, driver=volume.driver)
             if work:
                 self._trash.put(work)
+
+    def busy(self, name: str) -> bool:
+        """Whether somebody changes or mounts the volume just now."""
+        return self._locks.busy(name)
 
     async def note(self, name: str, before: Volume | None, after: Volume | None) -> None:
         """Commits what somebody learned of a volume, unless it was changed since it was `before`. None: not there."""
