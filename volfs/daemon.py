@@ -46,7 +46,7 @@ from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.mending import Mending
 from volfs.volume.recovery import boot_id
-from volfs.volume.restore import Plan, removing_serial
+from volfs.volume.restore import Plan, in_background
 from volfs.volume.service import VolumeService
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
@@ -81,7 +81,7 @@ class Daemon:
         self._ending = trio.Event()
         self._replaced = False
         self._writer = Writer(store)
-        self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
+        self._trash = Trash(driver, [work for work in plan.sweep if in_background(work)])
         registry = Registry(settings.plugin_path, settings.plugin_sockets)
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
         self._lists = Lists(self._service)
@@ -94,6 +94,7 @@ class Daemon:
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
+        self._service.uses.on_dismissal = self._displace
         self._service.usage.on_figures = self._figures_changed
 
     async def run(self, began: float) -> None:
@@ -152,6 +153,11 @@ class Daemon:
     def _let_go(self, volume: Volume) -> None:
         """The volume is about to be unmounted: descriptors of its data that are cached would keep it busy."""
         self._passthrough.forget_tree(inode(volume.serial, NodeKind.DATA))
+
+    async def _displace(self, volume: Volume) -> None:
+        """A plugin is about to remove the volume: what is bound of it would keep its device busy."""
+        self._let_go(volume)
+        await self._plane.displace(volume)
 
     async def _settle(self) -> None:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""

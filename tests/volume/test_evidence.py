@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.volume.test_service import TMPFS, mounted, serving
 from volfs.mount import syscalls
 from volfs.mount.mountinfo import MountEntry, Origin, origin, under
-from volfs.volume.evidence import PODMAN, Evidence, shown
+from volfs.volume.evidence import PODMAN, Evidence, _held, shown
 from volfs.volume.volume import Kind
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")]
@@ -146,3 +146,19 @@ def test_the_mount_at_a_place_shows_the_place(path):
     assert found is not None
     assert found.shown_by(entry(9, found.device, found.path, "/anywhere"))
     assert os.path.isabs(found.path)
+
+
+async def test_a_place_behind_a_symlink_is_seen_in_use(tmp_path):
+    """Where a plugin says that its data is may be below /var/run."""
+    (tmp_path / "real" / "db").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "at").mkdir()
+    with container(tmp_path / "real" / "db", tmp_path / "at"):
+        assert _held({"db": str(tmp_path / "link" / "db")}, ["/nowhere"]) == {"db"}
+
+
+async def test_who_cannot_see_every_mount_table_takes_every_volume_for_used():
+    ask = "from volfs.mount.namespaces import mount_tables; print(mount_tables())"
+    command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", ask]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", env={"PYTHONPATH": os.getcwd()})
+    assert done.stdout == "None\n"

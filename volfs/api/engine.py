@@ -21,6 +21,7 @@ from volfs import __version__
 from volfs.api import about, messages
 from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
+from volfs.api.transfer import Transfer
 from volfs.api.usage import UsageStream, measured
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown, usage_data
@@ -43,6 +44,7 @@ class EngineApi:
         self._service = service
         self._lists = lists
         self._pruning = Prune(service)
+        transfer = Transfer(service)
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/_ping"): self._ping,
             ("HEAD", "/_ping"): self._ping,
@@ -54,6 +56,8 @@ class EngineApi:
             ("GET", "/volumes"): self._list,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
+            ("GET", "/volfs/hold"): transfer.hold,
+            ("POST", "/volfs/publish"): transfer.publish,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

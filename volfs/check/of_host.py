@@ -6,7 +6,9 @@ from volfs.check.observation import Observation
 from volfs.check.problem import Detach, DetachView, Problem, Restore, Severity, Sweep
 from volfs.check.records import Known
 from volfs.container.config import MountType
-from volfs.volume.restore import Kernel, mounted_in, removing_serial
+from volfs.volume.restore import Kernel, mounted_in
+
+_WORK = ((".removing-", "a removal"), (".creating-", "a create"), (".importing-", "an import"))
 
 
 def problems(seen: Observation, known: Known) -> Iterator[Problem]:
@@ -22,7 +24,7 @@ def problems(seen: Observation, known: Known) -> Iterator[Problem]:
             yield Problem("view-dead", Severity.ERROR, "", meaning, remedy, path, DetachView(path))
     if not seen.owner:
         for work in seen.work:
-            what = "a removal" if removing_serial(work) else "a create"
+            what = next((what for beginning, what in _WORK if work.startswith(beginning)), "work")
             meaning = f"{seen.volumes}/{work} is left of {what} that was cut off"
             remedy = "it goes at the next start of `volfs serve`"
             yield Problem("work-left", Severity.NOTE, "", meaning, remedy, work, Sweep(work))

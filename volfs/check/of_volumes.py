@@ -132,7 +132,9 @@ def _references(seen: Observation, known: Known) -> Iterator[Problem]:
         one = kinds[name, id_]
         if one.kind is Kind.VIEW:
             continue  # looking is no use, and every start begins anew
-        why = "its files are gone" if one.kind is Kind.CONTAINER and not one.running else "the host has rebooted since"
+        why = "its files are gone" if not one.running else "the host has rebooted since"
+        if one.boot == seen.boot:
+            why = "it ended with its daemon"
         meaning = f"in use by {one.kind.value} {id_}, and that is over: {why}"
         remedy = "it is dropped at the next start of `volfs serve`"
         yield Problem("reference-stale", NOTE, name, meaning, remedy, id_, Restore())

@@ -64,9 +64,9 @@ def _plan(seen: Observation, volumes: Mapping[str, Volume]) -> Plan:
 
 
 def _references(seen: Observation) -> Iterator[tuple[str, Reference]]:
-    """As restore has them; but while a daemon runs, its view uses what it has mounted, bound or not."""
+    """As restore has them; but while a daemon runs, its view uses what it has mounted, bound or not, and tools work."""
     for name, one in seen.catalogue.references if seen.catalogue is not None else ():
-        serving = seen.owner and one.kind is Kind.VIEW and one.boot == seen.boot
+        serving = seen.owner and one.kind in (Kind.VIEW, Kind.TOOL) and one.boot == seen.boot
         yield name, msgspec.structs.replace(one, kind=Kind.PLUGIN) if serving else one
 
 

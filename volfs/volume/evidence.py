@@ -12,6 +12,7 @@ Law: a user who may be there stays. Source: moby, pkg/plugins/client.go, callWit
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import trio
@@ -83,9 +84,12 @@ class Evidence:
 
 def _held(places: Mapping[str, str], own: Sequence[str]) -> set[str]:
     """The names of those `places` that anybody has mounted anywhere."""
-    ours = read_mountinfo()
-    origins = {name: found for name, place in places.items() if (found := origin(ours, place)) is not None}
-    return {name for table in mount_tables() for name in shown(origins, table, own)}
+    ours, tables = read_mountinfo(), mount_tables()
+    if tables is None:
+        return set(places)
+    # Where a plugin has its data may be a symlink, as /var/run is.
+    origins = {name: found for name, place in places.items() if (found := origin(ours, os.path.realpath(place)))}
+    return {name for table in tables for name in shown(origins, table, own)}
 
 
 def shown(origins: Mapping[str, Origin], table: Iterable[MountEntry], own: Iterable[str]) -> set[str]:

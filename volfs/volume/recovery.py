@@ -21,7 +21,7 @@ from volfs.volume.changes import AddReference, Change, Delete, DropReference, Pu
 from volfs.volume.containers import containers_in
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled, returned
-from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
+from volfs.volume.restore import Found, Kernel, Plan, in_background, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
 from volfs.volume.volume import Kind, State
 
@@ -97,7 +97,7 @@ def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:
         detach(mountpoint)
         log.warning("unmounted what the last run left", extra={"mountpoint": mountpoint})
     for work in result.sweep:
-        if not removing_serial(work):
+        if not in_background(work):
             _sweep(driver, work)
     commit_all(store, _changes(result, store, driver))
 
