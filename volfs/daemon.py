@@ -25,6 +25,7 @@ from pathlib import Path
 import trio
 
 from volfs import logs
+from volfs.container.recovery import recover as recover_containers
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
@@ -238,6 +239,7 @@ def main(arguments: list[str]) -> int:
         driver = LocalDriver(Path(settings.root))
         driver.prepare()
         store, plan = recover(driver, settings.view)
+        recover_containers(driver.volumes.parent, store)
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         return GIVE_UP

@@ -3,7 +3,7 @@
 import click
 
 from volfs import __version__
-from volfs.cli import usage, volumes
+from volfs.cli import containers, usage, volumes
 from volfs.cli.arguments import DEFAULT_SOCKET
 from volfs.cli.serve import serve
 
@@ -28,9 +28,19 @@ def app(context: click.Context, host: str) -> None:
     volfs create db              make a volume; its files are in /mnt/volfs/db/_data
     volfs ls                     see them all
     volfs df                     see how much is in them
+    volfs container mounts ID    mount the volumes of a container that came from a Docker host
     """
     context.obj = host
 
 
-for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve):
+for command in (
+    volumes.create,
+    volumes.ls,
+    volumes.inspect,
+    volumes.rm,
+    volumes.prune,
+    usage.df,
+    serve,
+    containers.container,
+):
     app.add_command(command)
