@@ -41,8 +41,9 @@ class Measure(NamedTuple):
 
 
 class SetUp(NamedTuple):
-    """A container's mounts, as in an OCI runtime spec, how far its root must propagate, and warnings."""
+    """A container's name, its mounts as in an OCI runtime spec, how far its root must propagate, and warnings."""
 
+    container: str
     mounts: list[dict[str, Any]]
     propagation: str
     warnings: list[str]
@@ -86,7 +87,8 @@ def set_up(answer: object) -> SetUp:
     if not all(isinstance(one, dict) and isinstance(one.get("destination"), str) for one in mounts):
         raise BadAnswer("a mount in the daemon's answer has no destination")
     propagation = answer.get("RootfsPropagation")
-    return SetUp(mounts, propagation if propagation in ("shared", "rslave") else "", _warnings(answer))
+    container = str(answer.get("Name") or answer.get("Id"))
+    return SetUp(container, mounts, propagation if propagation in ("shared", "rslave") else "", _warnings(answer))
 
 
 def mount_row(one: Mapping[str, Any]) -> tuple[str, str, str, str]:

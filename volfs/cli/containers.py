@@ -42,7 +42,7 @@ def _owner(_context: click.Context, option: click.Parameter, text: str | None) -
     callback=_owner,
     help="Who the container's root is on this host.  [default: as the bundle's spec maps it, else 0:0]",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), help="[default: json; nothing with --bundle]")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), help="[default: json; with --bundle one line]")
 @arguments.host_option
 @click.pass_obj
 def mounts(host: str, which: str, bundle: str | None, owner: tuple[int, int] | None, form: str | None) -> int:
@@ -70,6 +70,8 @@ def mounts(host: str, which: str, bundle: str | None, owner: tuple[int, int] | N
         say_table(COLUMNS, [answers.mount_row(one) for one in found.mounts])
     elif form == "json" or bundle is None:
         say_json(found.mounts)
+    else:
+        say(f"{bundle}/config.json: {len(found.mounts)} mounts of container {found.container}")
     return 0
 
 

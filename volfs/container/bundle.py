@@ -28,7 +28,7 @@ def parse(text: bytes) -> Spec:
     if not isinstance(spec, dict) or not isinstance(spec.get("ociVersion"), str):
         raise Invalid("is no OCI runtime spec: it has no ociVersion")
     for key, kind in (("mounts", list), ("linux", dict), ("annotations", dict)):
-        if not isinstance(spec.get(key) or kind(), kind):
+        if not isinstance(spec.get(key, kind()), kind | None):
             raise Invalid(f'is no OCI runtime spec: its "{key}" is of another type')
     if not all(isinstance(one, dict) and isinstance(one.get("destination"), str) for one in spec.get("mounts") or ()):
         raise Invalid("is no OCI runtime spec: a mount has no destination")
