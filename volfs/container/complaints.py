@@ -4,6 +4,7 @@ Law: what a person reads first is what is missing; `volume db of container web (
 """
 
 import errno
+from collections.abc import Iterable
 
 from volfs.container.config import Container, MountPoint
 from volfs.driver.names import quoted
@@ -50,7 +51,7 @@ def unknown(mount: MountPoint, container: str, directory: str) -> VolfsError:
         return NotFound(
             f"{what} is missing: put its directory {directory} back, or make it anew: volfs create {mount.name}"
         )
-    return NotFound(f"{what} is missing: the plugin {mount.driver} does not have it, or does not run on this host")
+    return NotFound(f"{what} is missing: the driver {mount.driver} does not have it, or does not run on this host")
 
 
 def of_other_driver(driver: str, mount: MountPoint, container: str) -> VolfsError:
@@ -61,12 +62,14 @@ def of_other_driver(driver: str, mount: MountPoint, container: str) -> VolfsErro
     )
 
 
-def without_name(mount: MountPoint, container: str) -> VolfsError:
-    """Some Dockers forgot the name of an anonymous volume that was asked for as `-v /path`."""
-    return Invalid(
-        f"the volume of container {container} (at {mount.destination}) has no name in config.v2.json: "
-        "write the one that it had into it"
-    )
+def refuse_nameless(volumes: Iterable[MountPoint], container: str) -> None:
+    """Some Dockers forgot the name of an anonymous volume that was asked for as `-v /path`. Raises Invalid."""
+    for mount in volumes:
+        if not mount.name:
+            raise Invalid(
+                f"the volume of container {container} (at {mount.destination}) has no name in config.v2.json: "
+                "write the one that it had into it"
+            )
 
 
 def not_relabelled(container: Container, mounts: tuple[MountPoint, ...]) -> list[Finding]:

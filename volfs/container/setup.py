@@ -80,6 +80,7 @@ class Containers:
         directory = wanted if isinstance(wanted, Path) else await self._run(find, wanted, self._places)
         container = await self._run(read, directory)
         async with self._locks.held(container.id):
+            complaints.refuse_nameless(volumes_of(container), called(container))
             await self._run(refuse_missing, binds_of(container), called(container))
             had, tried = self._has(container.id), list[MountPoint]()
             try:
@@ -145,8 +146,6 @@ class Containers:
 
     async def _require(self, container: Container, mount: MountPoint) -> None:
         """Sees to it that the volume is on record: its directory may have been copied here since the daemon started."""
-        if not mount.name:
-            raise complaints.without_name(mount, called(container))
         ours = mount.driver in self._ours
         volume = self._service.store.get(mount.name)
         if volume is None:
