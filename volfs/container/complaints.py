@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from volfs.container.config import Container, MountPoint
 from volfs.driver.names import quoted
 from volfs.errors import Conflict, HostError, Invalid, NotFound, VolfsError
-from volfs.findings import Finding
 
 _OUTSIDE = (errno.EXDEV, errno.ELOOP)
 
@@ -70,17 +69,3 @@ def refuse_nameless(volumes: Iterable[MountPoint], container: str) -> None:
                 f"the volume of container {container} (at {mount.destination}) has no name in config.v2.json: "
                 "write the one that it had into it"
             )
-
-
-def not_relabelled(container: Container, mounts: tuple[MountPoint, ...]) -> list[Finding]:
-    """Labels for SELinux that were asked for, where the container has one, and that nobody sets here."""
-    return [
-        Finding(
-            "container-not-relabelled",
-            f"the mount at {mount.destination} was to be labelled for SELinux ({mount.relabel}), which is not done: "
-            f"on a host with SELinux, chcon -R {container.mount_label} its source",
-            container.id,
-        )
-        for mount in mounts
-        if mount.relabel and container.mount_label
-    ]

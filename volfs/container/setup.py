@@ -12,7 +12,7 @@ container and the destination. One call at a time for each container.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from volfs.container import complaints
 from volfs.container.complaints import called
 from volfs.container.config import Container, MountPoint
 from volfs.container.directory import find, give, parse_id, present, read
+from volfs.container.labels import relabel
 from volfs.container.mounts import Mounts, binds_of, mounts, network_files, volumes_of
 from volfs.container.sources import make_missing, refuse_missing
 from volfs.container.subpaths import Subpaths
@@ -89,14 +90,13 @@ class Containers:
                     tried.append(mount)
                     sources[mount.destination] = await self._source(container, mount)
                 made = await self._run(make_missing, binds_of(container), owner, called(container))
+                labelled = await self._run(_labelled, container, sources)
                 result = await self._run(_decided, container, sources, directory, owner)
             except Exception:
                 await self._take_back(container.id, [mount for mount in tried if mount.name not in had])
                 raise
             spare = await self._give_up(container.id, tried, had)
-        asked = (*volumes_of(container), *binds_of(container))
-        warnings = (*container.findings, *result.warnings, *made, *complaints.not_relabelled(container, asked), *spare)
-        return SetUp(container, result, warnings)
+        return SetUp(container, result, (*container.findings, *result.warnings, *made, *labelled, *spare))
 
     async def release(self, wanted: str) -> Released:
         """Gives back all that a container has; `wanted` is the beginning of its ID. One that has nothing is no error.
@@ -204,7 +204,13 @@ class Containers:
         return await trio.to_thread.run_sync(hand, *args, limiter=self._files)
 
 
-def _decided(container: Container, sources: dict[str, str], directory: Path, owner: tuple[int, int]) -> Mounts:
+def _labelled(container: Container, sources: Mapping[str, str]) -> list[Finding]:
+    asked = (*volumes_of(container), *binds_of(container))
+    found = [(mount, sources.get(mount.destination, mount.source)) for mount in asked]
+    return relabel(found, container.mount_label, called(container))
+
+
+def _decided(container: Container, sources: Mapping[str, str], directory: Path, owner: tuple[int, int]) -> Mounts:
     """The mounts, their network files given to the container's root."""
     network = network_files(container, sources, str(directory))
     result = mounts(container, sources, network, present(network), owner)
