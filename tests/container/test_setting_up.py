@@ -189,6 +189,19 @@ def test_what_it_had_before_it_keeps_when_it_cannot_be_set_up_again(served, dire
     assert binds(served) == []
 
 
+def test_a_directory_that_goes_while_the_daemon_runs_is_missed_in_the_same_words(served, directory, tmp_path):
+    served.create("db")
+    write_container(directory, volume("/data"))
+    data(served).parent.rename(tmp_path / "kept")
+    status, message = refused(served, directory)
+    assert status == 503
+    assert f"volume db of container web (at /data) is missing: put its directory {data(served).parent} back" in message
+    (tmp_path / "kept").rename(data(served).parent)
+    data(served).rmdir()
+    status, message = refused(served, directory)
+    assert (status, "volume db of container web (at /data): volume db has no _data" in message) == (503, True)
+
+
 def test_a_volume_on_record_whose_directory_is_missing_is_healed_by_putting_it_back(served, directory, tmp_path):
     served.create("db")
     write_container(directory, volume("/data"))

@@ -22,6 +22,7 @@ from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
+from volfs.volume.observe import trouble
 from volfs.volume.plugins import PluginVolumes
 from volfs.volume.store import Store
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume
@@ -74,8 +75,9 @@ class Uses:
         try:
             return await local.mount(volume, user, place)
         except NotFound as error:
-            await self._noted(volume)
-            raise Unavailable(str(error)) from error
+            now = await self._noted(volume)
+            why = str(error) if now.state is State.OK else trouble(now, local.mountpoint(now))
+            raise Unavailable(why) from error
 
     async def _noted(self, volume: Volume) -> Volume:
         """The record as its directory says, committed."""
