@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from http.client import HTTPException
+from pathlib import Path
 
 import pytest
 
@@ -150,6 +151,19 @@ def test_a_container_is_found_by_its_id_in_the_root(served):
     assert (status, answer["Id"]) == (200, ID)
     status, answer = served.request("POST", "/volfs/containers/mounts", {"Id": "abcdef"})
     assert (status, str(served.root / "containers") in answer["message"]) == (404, True)
+
+
+def test_a_place_that_cannot_be_cleared_keeps_no_volume(served, directory):
+    served.create("db")
+    (data(served) / "part").mkdir()
+    write_container(directory, volume("/data", subpath="part"))
+    place = Path(sources(ready(served, directory))["/data"])
+    (place.parent / "00stray").mkdir()
+    (place.parent / "00stray" / "file").touch()
+    status, answer = served.request("DELETE", f"/volfs/containers/{ID}")
+    assert (status, answer["Volumes"], users(served), binds(served)) == (200, ["db"], [], [])
+    assert "cannot be cleared" in answer["Warnings"][0]["Text"]
+    assert (place.parent / "00stray" / "file").exists()
 
 
 # All or nothing, and in words

@@ -240,6 +240,17 @@ def test_a_place_that_holds_something_of_its_own_is_never_emptied(subpaths, data
     (place / "stray").unlink()
 
 
+def test_what_is_no_place_of_ours_is_nobodys(subpaths, tmp_path):
+    subpaths.keep_only("c1", ())
+    (tmp_path / "container-mounts").touch()
+    assert subpaths.containers() == []
+    (tmp_path / "container-mounts").unlink()
+    (tmp_path / "container-mounts").mkdir()
+    (tmp_path / "container-mounts" / "file").touch()
+    subpaths.keep_only("file", ())
+    (tmp_path / "container-mounts" / "file").unlink()
+
+
 def test_nobody_can_look_into_the_places_and_whoever_has_the_name_can_pass(subpaths, data):
     before = os.umask(0o077)
     try:

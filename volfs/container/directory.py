@@ -71,7 +71,9 @@ def give(directory: Path, paths: Collection[str], owner: tuple[int, int]) -> Non
         finally:
             os.close(here)
     except OSError as error:
-        raise HostError(f"the network files in {directory} cannot be given to {owner}: {error.strerror}") from error
+        whose = f"{owner[0]}:{owner[1]}"
+        text = f"the network files in {directory} cannot be given to {whose}, the container's root: {error.strerror}"
+        raise HostError(text, error.errno) from error
 
 
 def _names_in(place: Path) -> list[str]:

@@ -101,7 +101,7 @@ class Containers:
     async def release(self, wanted: str) -> Released:
         """Gives back all that a container has; `wanted` is the beginning of its ID. One that has nothing is no error.
 
-        Raises Invalid where several begin so or it is no ID, HostError.
+        Raises Invalid where several begin so or it is no ID.
         """
         found = {one.id for _, one in self._service.store.uses_of(parse_id(wanted)) if one.kind is Kind.CONTAINER}
         if len(found) > 1:
@@ -109,9 +109,8 @@ class Containers:
         released = Released(next(iter(found), wanted))
         if found:
             async with self._locks.held(released.container):
-                await self._run(self._subpaths.keep_only, released.container, ())
                 released.volumes = sorted(self._has(released.container))
-                released.warnings = await self._leave(released.container, released.volumes)
+                released.warnings = await self._give_up(released.container, (), released.volumes)
         return released
 
     def _has(self, container: str) -> set[str]:
@@ -181,12 +180,13 @@ class Containers:
 
     async def _give_up(self, container: str, mounted: Collection[MountPoint], had: Collection[str]) -> list[Finding]:
         """What it had and does not need any more."""
+        findings = []
         try:
             places = [self._place(container, mount) for mount in mounted if mount.subpath]
             await self._run(self._subpaths.keep_only, container, places)
         except HostError as error:
-            return [Finding("container-not-released", str(error), container)]
-        return await self._leave(container, sorted(set(had) - {mount.name for mount in mounted}))
+            findings.append(Finding("container-not-released", str(error), container))
+        return findings + await self._leave(container, sorted(set(had) - {mount.name for mount in mounted}))
 
     async def _leave(self, container: str, volumes: Iterable[str]) -> list[Finding]:
         """The container uses these volumes no more; whatever goes wrong with one, the others are given back."""

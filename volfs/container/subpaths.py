@@ -85,17 +85,19 @@ class Subpaths:
             place.parent.rmdir()
 
     def keep_only(self, container: str, places: Collection[Path]) -> None:
-        """Takes away what else is bound for a container. Raises HostError."""
+        """Takes away what else is bound for a container, all that can be. Raises HostError where something stays."""
         directory = self._directory / container
-        try:
-            for place in _entries(directory):
-                if place not in places:
+        failed: list[OSError] = []
+        for place in _entries(directory):
+            if place not in places:
+                try:
                     self.remove(place)
-            if not places:
-                with suppress(FileNotFoundError):
-                    directory.rmdir()
-        except OSError as error:
-            raise HostError(f"{directory} cannot be cleared: {error.strerror}", error.errno) from error
+                except OSError as error:
+                    failed.append(error)
+        with suppress(OSError):  # there is something in it, or it is gone
+            directory.rmdir()
+        if failed:
+            raise HostError(f"{directory} cannot be cleared: {failed[0].strerror}", failed[0].errno)
 
     def containers(self) -> list[str]:
         """The ids of those that have a directory here."""
@@ -103,7 +105,7 @@ class Subpaths:
 
 
 def _entries(directory: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         yield from sorted(directory.iterdir())
 
 
