@@ -4,7 +4,8 @@
       Writer.run        commits                     DataPlane.run   binds, expires
       Trash.run         deletes removed trees       view            FUSE
       Lists.run         asks the plugins            http            the Engine API and the plugin protocol
-      Usage.run         measures when asked         signals         SIGTERM: stop. SIGHUP: make room for the next
+      Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
+      Usage.run         measures when asked
       settle            owed invalidations, checks  lifeline        ends with the keeper
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
@@ -40,9 +41,10 @@ from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
 from volfs.volume.changes import Edition, Owed
+from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.recovery import boot_id, recover
-from volfs.volume.restore import Plan, removing_serial
+from volfs.volume.restore import Plan, in_background
 from volfs.volume.service import VolumeService
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
@@ -77,10 +79,11 @@ class Daemon:
         self._ending = trio.Event()
         self._replaced = False
         self._writer = Writer(store)
-        self._trash = Trash(driver, [work for work in plan.sweep if removing_serial(work)])
+        self._trash = Trash(driver, [work for work in plan.sweep if in_background(work)])
         registry = Registry(settings.plugin_path, settings.plugin_sockets)
         self._service = VolumeService(store, self._writer, driver, self._trash, boot_id(), registry)
         self._lists = Lists(self._service)
+        self._evidence = Evidence(self._service, settings.view)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
@@ -88,6 +91,7 @@ class Daemon:
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
+        self._service.uses.on_dismissal = self._displace
         self._service.usage.on_figures = self._figures_changed
 
     async def run(self, began: float) -> None:
@@ -98,6 +102,7 @@ class Daemon:
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._lists.run)
+            nursery.start_soon(self._evidence.run)
             nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
@@ -143,6 +148,11 @@ class Daemon:
         """The volume is about to be unmounted: descriptors of its data that are cached would keep it busy."""
         self._passthrough.forget_tree(inode(volume.serial, NodeKind.DATA))
 
+    async def _displace(self, volume: Volume) -> None:
+        """A plugin is about to remove the volume: what is bound of it would keep its device busy."""
+        self._let_go(volume)
+        await self._plane.displace(volume)
+
     async def _settle(self) -> None:
         """Sends the invalidations that a daemon before this one may have owed; a fresh view has nothing cached."""
         if self._held.fresh:
@@ -168,9 +178,8 @@ class Daemon:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
         http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
         async with trio.open_nursery() as nursery:
-            await nursery.start(
-                http.serve_http, self._service, self._lists, self._held.listeners, self._ending.wait, GRACE
-            )
+            faces = self._service, self._lists, self._evidence
+            await nursery.start(http.serve_http, *faces, self._held.listeners, self._ending.wait, GRACE)
             task_status.started()
         done.set()
 

@@ -6,6 +6,8 @@ does what DIRECTORY/behaviour says, a JSON object of method -> one of
     "hang"        never answers            "garbage"   answers what is no JSON       "status"    answers 500 without Err
     "err: TEXT"   answers this Err         "close"     closes the connection         "null"      Volume is null
     "forget"      List and Get know of no volume, as if it had none
+    "raw: JSON"   answers this                   "do: JSON"    does it, but answers this
+    "drop"        does it, but closes the connection instead of an answer
 """
 
 import json
@@ -111,6 +113,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         if behaviour == "close":
             return
+        if behaviour == "drop":
+            self.decide(method, call, "")
+            return
         self.answer(*self.decide(method, call, behaviour))
 
     def decide(self, method, call, behaviour):
@@ -122,12 +127,16 @@ class Handler(BaseHTTPRequestHandler):
             return 200, b'{"Volume": null}'
         if behaviour == "forget":
             return 200, b'{"Volumes": []}' if method == "List" else b'{"Volume": null}'
+        if behaviour.startswith("raw: "):
+            return 200, behaviour.removeprefix("raw: ").encode()
         if behaviour.startswith("err: "):
             return 500, json.dumps({"Err": behaviour.removeprefix("err: ")}).encode()
         try:
             with lock:
                 answer = getattr(self.volumes, method.lower())(call)
                 self.volumes.save()
+            if behaviour.startswith("do: "):
+                return 200, behaviour.removeprefix("do: ").encode()
             return 200, json.dumps(answer).encode()
         except KeyError as error:
             return 500, json.dumps({"Err": error.args[0]}).encode()

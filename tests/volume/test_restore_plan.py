@@ -71,6 +71,15 @@ def test_a_volume_that_was_made_anew_while_its_old_tree_waits_is_kept():
     assert planned([Entry("aa")], ["aa"], [".removing-7"], {"aa"}) == Plan(kept=1, sweep=[".removing-7"])
 
 
+def test_a_tool_is_no_user_any_more_and_a_plugin_has_to_be_told():
+    tool = user("export-1", Kind.TOOL)
+    other = user("id")
+    result = planned([Entry("aa")], ["aa"], references=[("aa", tool), ("aa", other)])
+    assert result == Plan(kept=1, drop=[("aa", "export-1")])
+    result = planned([Entry("aa", driver="other")], references=[("aa", tool)])
+    assert result == Plan(kept=1, leave=[("aa", tool)])
+
+
 def test_work_that_is_left_is_swept():
     work = [".creating-x", ".removing-3"]
     assert planned(work=work) == Plan(sweep=work)
@@ -280,21 +289,19 @@ def test_every_name_is_in_at_most_one_fate(world):
 def test_only_references_are_dropped_that_cannot_be_used_any_more(world):
     result = world.plan()
     for name, id_ in result.drop:
-        one = world.references[name, id_]
-        bound = f"{VIEW}/{name}/_data" in world.mounted
-        assert one.boot != NOW or name in result.finished or (one.kind is Kind.VIEW and not bound)
+        assert name in result.finished or unusable(world.references[name, id_], world, name)
     for key, one in world.references.items():
         if unusable(one, world, key[0]):
             assert key in result.drop or (key[0], one) in result.leave
 
 
 @given(worlds())
-def test_the_view_leaves_a_plugins_volume_only_where_the_plugin_may_still_have_it_mounted(world):
+def test_who_leaves_a_plugins_volume_is_gone_and_the_plugin_may_still_have_it_mounted(world):
     for name, one in world.plan().leave:
-        assert (one.boot, one.kind) == (NOW, Kind.VIEW)
+        assert one.boot == NOW and unusable(one, world, name)
         assert world.entries[name].driver != "local"
-        assert f"{VIEW}/{name}/_data" not in world.mounted
 
 
 def unusable(one, world, name):
-    return one.boot != NOW or (one.kind is Kind.VIEW and f"{VIEW}/{name}/_data" not in world.mounted)
+    unseen = one.kind is Kind.VIEW and f"{VIEW}/{name}/_data" not in world.mounted
+    return one.boot != NOW or one.kind is Kind.TOOL or unseen

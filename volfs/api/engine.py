@@ -21,6 +21,7 @@ from volfs import __version__
 from volfs.api import about, containers, messages
 from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
+from volfs.api.transfer import Transfer
 from volfs.api.usage import UsageStream, measured
 from volfs.container.setup import Containers
 from volfs.errors import NotFound, VolfsError
@@ -45,6 +46,7 @@ class EngineApi:
         self._lists = lists
         self._pruning = Prune(service)
         self._containers = containers.ContainerRoutes(Containers(service, lists))
+        transfer = Transfer(service)
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/_ping"): self._ping,
             ("HEAD", "/_ping"): self._ping,
@@ -57,6 +59,8 @@ class EngineApi:
             ("POST", "/volfs/containers/mounts"): self._containers.mounts,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
+            ("GET", "/volfs/hold"): transfer.hold,
+            ("POST", "/volfs/publish"): transfer.publish,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from volfs.errors import Conflict, InUse, Invalid, NotFound, Unavailable, VolfsE
 
 API_VERSION = "1.44"
 OLDEST_API_VERSION = "1.24"
-_VERSIONED = re.compile(r"/v([0-9.]+)(/.*)")
+_VERSIONED = re.compile(r"/v([0-9.]+)(/.*)", re.DOTALL)
 _STATUS: list[tuple[type[VolfsError], int]] = [
     (NotFound, 404),
     (Invalid, 400),

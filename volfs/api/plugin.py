@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from volfs.api.http import live, read_body
 from volfs.errors import Invalid, VolfsError
 from volfs.volume.describe import rfc3339
+from volfs.volume.evidence import Evidence
 from volfs.volume.filters import Filters
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind, Volume
@@ -42,8 +43,9 @@ class Call(msgspec.Struct):
 class PluginApi:
     """An ASGI application."""
 
-    def __init__(self, service: VolumeService) -> None:
+    def __init__(self, service: VolumeService, evidence: Evidence) -> None:
         self._service = service
+        self._evidence = evidence
         self._calls: dict[str, Callable[[Call], Awaitable[dict[str, Any]]]] = {
             "/Plugin.Activate": self._activate,
             "/VolumeDriver.Create": self._create,
@@ -73,6 +75,7 @@ class PluginApi:
         try:
             asked = _parse(await read_body(request))
             if not asked.Name and request.scope["path"] not in NAMELESS:
+                self._evidence.doubt()
                 raise Invalid(f"{request.scope['path'].rpartition('.')[2].lower()}: {NO_NAME}")
             return _json(await call(asked))
         except VolfsError as error:

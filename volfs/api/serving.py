@@ -10,6 +10,7 @@ from hypercorn.trio import serve
 
 from volfs.api.engine import EngineApi
 from volfs.api.plugin import PluginApi
+from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.service import VolumeService
 
@@ -17,6 +18,7 @@ from volfs.volume.service import VolumeService
 async def serve_http(
     service: VolumeService,
     lists: Lists,
+    evidence: Evidence,
     listeners: Sequence[int],
     ending: Callable[[], Awaitable[None]],
     grace: float,
@@ -28,7 +30,7 @@ async def serve_http(
     """
     async with trio.open_nursery() as nursery:
         for position, listener in enumerate(listeners):
-            app = EngineApi(service, lists) if position == 0 else PluginApi(service)
+            app = EngineApi(service, lists) if position == 0 else PluginApi(service, evidence)
             start = partial(serve, app, _config(listener, grace), shutdown_trigger=ending, mode="asgi")  # type: ignore[arg-type]
             await nursery.start(start)
         task_status.started()

@@ -1,5 +1,7 @@
 """The command line as a whole: which commands there are, and `--host`, which every one of them that asks takes."""
 
+import importlib
+
 import click
 
 from volfs import __version__
@@ -7,8 +9,24 @@ from volfs.cli import containers, usage, volumes
 from volfs.cli.arguments import DEFAULT_SOCKET
 from volfs.cli.serve import serve
 
+# Commands that bring much with them: imported when they are used, not for every `volfs ls`.
+_LATER = {"export": ("volfs.cli.export", "export"), "import": ("volfs.cli.importing", "import_")}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        module, name = _LATER[cmd_name]
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 @click.option(
     "--host",
     metavar="SOCKET",

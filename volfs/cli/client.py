@@ -45,13 +45,16 @@ class Client:
     def __init__(self, socket_path: str) -> None:
         self.socket_path = socket_path
 
-    def request(self, method: str, path: str, query: dict[str, str] | None = None, body: object = None) -> object:
+    def request(
+        self, method: str, path: str, query: dict[str, str] | None = None, body: object = None, *, again: bool = False
+    ) -> object:
         """The decoded answer, None where there is none; raises ApiError, NoDaemon or BadAnswer.
 
-        A daemon may be replaced while it works for us; its socket stays. What changes nothing is then asked again.
+        A daemon may be replaced while it works for us; its socket stays. What changes nothing is then asked again, and
+        what says with `again` that to do it twice is to do it once.
         """
         target = path + ("?" + urlencode(query) if query else "")
-        for left in reversed(range(TRIES if method == "GET" else 1)):
+        for left in reversed(range(TRIES if method == "GET" or again else 1)):
             try:
                 status, answer = self._exchange(method, target, body)
                 break
@@ -82,6 +85,26 @@ class Client:
     def ended(self) -> Ended:
         """The error for an answer that is not whole."""
         return Ended(f"the daemon on {self.socket_path} ended before it answered; ask again")
+
+    @contextlib.contextmanager
+    def stream(self, path: str, query: dict[str, str]) -> Iterator["Stream"]:
+        """An answer that lasts as long as the block; raises as `request` does."""
+        connection = _UnixConnection(self.socket_path)
+        with contextlib.closing(connection):
+            try:
+                with self._errors():
+                    connection.connect()
+                    ours = connection.sock
+                    connection.request("GET", path + "?" + urlencode(query, errors="surrogateescape"))
+                    response = connection.getresponse()
+                    line = response.readline() if response.status < 400 else response.read()
+            except ConnectionError as error:
+                raise self.ended() from error
+            value = self._decoded(line)
+            if response.status >= 400:
+                raise ApiError(response.status, self._message(response.status, value))
+            ours.setblocking(False)
+            yield Stream(value, ours)
 
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
         connection = _UnixConnection(self.socket_path)
@@ -119,6 +142,25 @@ class Client:
 
     def _strange(self) -> BadAnswer:
         return BadAnswer(f"what answers on {self.socket_path} does not speak as a volfs daemon does; is --host right?")
+
+
+class Stream:
+    """An answer that goes on. `first` is what its first line said."""
+
+    def __init__(self, first: object, connection: socket.socket) -> None:
+        self.first = first
+        self._connection = connection
+
+    def check(self) -> None:
+        """Raises NoDaemon where the daemon has ended it; returns at once."""
+        try:
+            while self._connection.recv(1 << 10):
+                pass
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        raise NoDaemon("the daemon went away meanwhile, so this could not go on; do it again")
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -6,6 +6,7 @@
         opts.json meta.json   0600  what it says about itself (volfs.driver.record)
       .creating-…             being built, nobody's yet
       .removing-SERIAL        nobody's any more, to be swept
+      .importing-…            somebody's while it is locked (volfs.driver.importing)
 
 Law: a volume appears and disappears with one rename, synced before anybody is told. Nothing is deleted before nobody
 can find it any more, nothing is taken from under a mount, and a symlink is never followed out of ROOT. Everything here
@@ -16,12 +17,13 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from volfs.driver import importing
 from volfs.driver.attach import attach
 from volfs.driver.measure import Measure, measure_tree
 from volfs.driver.names import is_volume_name, parse_volume_name, quoted
@@ -70,15 +72,20 @@ class LocalDriver:
 
     def scan(self) -> Scan:
         """Reads the directory once; no volume is opened, so that a million of them cost seconds."""
-        names, work, ignored = [], [], []
+        names, work, imports, ignored = [], [], [], []
         with _host_errors(f"the volumes in {self._root} cannot be listed"), os.scandir(self.volumes) as entries:
             for entry in entries:
                 if entry.name.startswith((_CREATING, _REMOVING)):
                     work.append(entry.name)
+                elif entry.name.startswith(importing.PREFIX):
+                    imports.append(entry.name)
                 elif is_volume_name(entry.name) and entry.is_dir(follow_symlinks=False):
                     names.append(entry.name)
                 elif not entry.name.startswith(_NOT_VOLUMES):
                     ignored.append(entry.name)
+        if imports:
+            with self._open_volumes() as volumes:
+                work.extend(name for name in imports if importing.abandoned(name, volumes))
         return Scan(sorted(names), sorted(work), sorted(ignored))
 
     def mountpoint(self, name: str) -> str:
@@ -118,6 +125,16 @@ class LocalDriver:
                     sweep_tree(volumes, work)
                 raise
 
+    def are_shown(self, parts: Sequence[importing.Part]) -> list[bool]:
+        """Which parts of an import have their names already."""
+        with _host_errors("what was imported cannot be looked at"), self._open_volumes() as volumes:
+            return [importing.is_shown(part, volumes) for part in parts]
+
+    def show(self, work: str, parts: Sequence[importing.Part]) -> None:
+        """Gives imported volumes their names; raises FileExistsError where one is taken, NotFound, HostError."""
+        with _host_errors("what was imported cannot be shown"), self._open_volumes() as volumes:
+            importing.show(work, parts, volumes)
+
     def describe(self, name: str) -> Description:
         """Reads what the directory says about itself; raises NotFound where there is no directory."""
         with _host_errors(f"volume {name} cannot be read"), self._open(name) as directory:
@@ -143,10 +160,15 @@ class LocalDriver:
 
         Raises HostError where it stops, at a mount for one.
         """
-        if "/" in work or "\0" in work or not work.startswith((_CREATING, _REMOVING)):
+        if "/" in work or "\0" in work or not work.startswith((_CREATING, _REMOVING, importing.PREFIX)):
             raise Invalid(f"{quoted(work)} is no work in progress")
-        with _host_errors(f"{work} cannot be deleted"), self._open_volumes() as volumes:
-            sweep_tree(volumes, work)
+        with (
+            _host_errors(f"{work} cannot be deleted"),
+            self._open_volumes() as volumes,
+            importing.unless_locked(work, volumes) as free,
+        ):
+            if free:
+                sweep_tree(volumes, work)
 
     def mount(self, name: str, options: Mapping[str, str] | None) -> str:
         """Sees to it that the data is at the mountpoint, which is returned. Fine when it is mounted already.

@@ -26,6 +26,10 @@ SHORT, LONG = 60.0, 120.0  # seconds
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to connect
 
 
+class NotReached(Unavailable):
+    """The plugin is not there to be asked: nothing of the call was sent to it."""
+
+
 @dataclass(frozen=True)
 class PluginVolume:
     """A volume as its plugin tells it; `created` in seconds since the epoch, 0 where it does not say."""
@@ -81,9 +85,10 @@ class Plugin:
     async def mount(self, name: str, user: str) -> str:
         """Where the volume's data is, for the user of this id."""
         answer = await self._call("Mount", {"Name": name, "ID": user}, LONG, patient=True)
-        if not (answer.mountpoint or "").startswith("/"):
-            raise HostError(f"plugin {self.name} answered Mount without an absolute Mountpoint")
-        return answer.mountpoint or ""
+        mountpoint = answer.mountpoint or ""
+        if not mountpoint.startswith("/") or "\0" in mountpoint:  # it has mounted, nobody knows where
+            raise Unavailable(f"plugin {self.name} answered Mount without an absolute Mountpoint")
+        return mountpoint
 
     async def unmount(self, name: str, user: str) -> None:
         """The user of this id needs the data no more."""
@@ -111,7 +116,10 @@ class Plugin:
     async def _call(
         self, method: str, body: Mapping[str, Any], deadline: float = SHORT, patient: bool = False
     ) -> _Answer:
-        await self.activate(patient=patient)
+        try:
+            await self.activate(patient=patient)
+        except Unavailable as error:
+            raise NotReached(str(error)) from error
         return await self._exchange(f"VolumeDriver.{method}", body, deadline, patient)
 
     async def _exchange(self, path: str, body: Mapping[str, Any] | None, deadline: float, patient: bool) -> _Answer:
@@ -123,7 +131,8 @@ class Plugin:
         except trio.TooSlowError:
             raise Unavailable(f"plugin {self.name} did not answer {path} within {deadline:.0f} seconds") from None
         except wire.WireError as error:
-            raise Unavailable(f"plugin {self.name} did not answer {path}: {error}") from error
+            kind = NotReached if isinstance(error, wire.NoConnection) else Unavailable
+            raise kind(f"plugin {self.name} did not answer {path}: {error}") from error
         return self._read(path, status, answer)
 
     async def _posted(self, path: str, text: bytes, pauses: tuple[float, ...]) -> tuple[int, bytes]:

@@ -3,6 +3,7 @@
 Law: a whole answer or WireError; an answer is at most LARGEST bytes. Deadlines are the caller's.
 """
 
+import errno
 import ssl
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ import trio
 from volfs.driver.address import Address, Tls
 
 LARGEST = 64 << 20  # bytes of an answer; a list of 100,000 volumes is some 20 MB
+FULL = 0.05  # seconds until the next try where a plugin has no room for one more to wait
 _CHUNK = 1 << 16
 _HEADERS = [("Host", "plugin.moby.localhost"), ("Accept", "application/vnd.docker.plugins.v1.2+json")]
 
@@ -20,16 +22,35 @@ class WireError(Exception):
     """No answer, or none that is HTTP; the text says why, for people."""
 
 
+class NoConnection(WireError):
+    """Nobody listens; nothing was sent."""
+
+
 async def connect(address: Address) -> trio.abc.Stream:
-    """An open connection; nothing was sent. Raises WireError."""
+    """An open connection; nothing was sent. Raises NoConnection."""
     try:
         if address.path:
-            return await trio.open_unix_socket(address.path)
+            return await _unix(address.path)
         if address.tls is None:
             return await trio.open_tcp_stream(address.host, address.port)
         return await _encrypted(address.host, address.port, _context(address.tls))
     except (OSError, ssl.SSLError, trio.BrokenResourceError, ValueError) as error:
-        raise WireError(f"{address}: {_why(error)}") from error
+        raise NoConnection(f"{address}: {_why(error)}") from error
+
+
+async def _unix(path: str) -> trio.abc.Stream:
+    """Where as many wait as it lets wait, connect(2) says EAGAIN, and trio takes that for a connection."""
+    while True:
+        stream = await trio.open_unix_socket(path)
+        try:
+            stream.socket.getpeername()
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+            await stream.aclose()
+            await trio.sleep(FULL)
+        else:
+            return stream
 
 
 async def _encrypted(host: str, port: int, context: ssl.SSLContext) -> trio.abc.Stream:

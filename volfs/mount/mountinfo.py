@@ -64,6 +64,36 @@ def at(entries: Iterable[MountEntry], path: str) -> MountEntry | None:
     return next((entry for entry in reversed(stack) if entry.id not in covered), stack[-1] if stack else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A place by its file system: the device, and the path in it. The same in every mount namespace."""
+
+    device: str
+    path: str
+
+    def shown_by(self, entry: MountEntry) -> bool:
+        """Whether the mount shows this place or one below it, and nothing around it."""
+        inside = self.path.rstrip("/") + "/"
+        return entry.device == self.device and (entry.root == self.path or entry.root.startswith(inside))
+
+
+def origin(entries: Iterable[MountEntry], path: str) -> Origin | None:
+    """What one sees at `path`, which is absolute and has no symlink in it; None in an empty table."""
+    there = _trimmed(path)
+    around = [entry for entry in entries if there == entry.mountpoint or there.startswith(_inside(entry.mountpoint))]
+    if not around:
+        return None
+    nearest = max(len(entry.mountpoint) for entry in around)
+    mount = at(around, next(entry.mountpoint for entry in around if len(entry.mountpoint) == nearest))
+    assert mount is not None
+    rest = there[len(mount.mountpoint.rstrip("/")) :]
+    return Origin(mount.device, (mount.root.rstrip("/") + rest) or "/")
+
+
+def _inside(directory: str) -> str:
+    return directory.rstrip("/") + "/"
+
+
 def _parse_line(number: int, line: str) -> MountEntry:
     head, separator, tail = line.partition(" - ")
     fields = head.split(" ")

@@ -16,6 +16,9 @@ from volfs.mount.mountinfo import MountEntry, parse
 MNT_DETACH = 2
 MNT_EXPIRE = 4
 UMOUNT_NOFOLLOW = 8
+ATTRIBUTE_RDONLY = 1
+ATTRIBUTE_NOSUID = 2
+ATTRIBUTE_NODEV = 4
 
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
@@ -29,9 +32,7 @@ _AT_EMPTY_PATH = 0x1000
 _AT_STATX_DONT_SYNC = 0x4000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
-_MOUNT_ATTR_RDONLY = 1
-_MOUNT_ATTR_NOSUID = 2
-_MOUNT_ATTR_NODEV = 4
+_AT_RECURSIVE = 0x8000
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 _STATX_SIZE = 256
 _STATX_ATTRIBUTES = 8  # offset of stx_attributes in struct statx
@@ -40,6 +41,7 @@ _RENAME_NOREPLACE = 1
 _RESOLVE_NO_MAGICLINKS = 2
 _RESOLVE_BENEATH = 8
 _MOST_TRIES = 1000  # of a path with `..` in it while somebody renames directories: the kernel asks to be asked again
+_CLONE_NEWNS = 0x20000
 _CAP_SYS_ADMIN = 21
 _LONGEST_DATA = os.sysconf("SC_PAGE_SIZE") - 1  # mount(2) cuts longer data off without a word
 
@@ -87,9 +89,7 @@ def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool =
     that somebody could swap for a symlink. Propagation is left as the kernel gives it. Linux 5.12 and later.
     """
     attributes = (
-        (_MOUNT_ATTR_RDONLY if read_only else 0)
-        | (_MOUNT_ATTR_NOSUID if nosuid else 0)
-        | (_MOUNT_ATTR_NODEV if nodev else 0)
+        (ATTRIBUTE_RDONLY if read_only else 0) | (ATTRIBUTE_NOSUID if nosuid else 0) | (ATTRIBUTE_NODEV if nodev else 0)
     )
     tree = _syscall(_SYS_OPEN_TREE, target, source_fd, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
     try:
@@ -99,6 +99,23 @@ def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool =
         _syscall(_SYS_MOVE_MOUNT, target, tree, b"", _AT_FDCWD, _bytes(target), _MOVE_MOUNT_F_EMPTY_PATH)
     finally:
         os.close(tree)
+
+
+def unshare_mounts() -> None:
+    """unshare(2): this process gets a mount namespace of its own."""
+    _check(_libc.unshare(_CLONE_NEWNS), "")
+
+
+def change_attributes(target: str, *, set_: int = 0, clear: int = 0, below: bool = False) -> None:
+    """mount_setattr(2) on the mount at `target`, with `below` on all mounts under it too. Linux 5.12 and later."""
+    request = struct.pack("=QQQQ", set_, clear, 0, 0)
+    flags = _AT_RECURSIVE if below else 0
+    _syscall(_SYS_MOUNT_SETATTR, target, _AT_FDCWD, _bytes(target), flags, request, len(request))
+
+
+def sync_file_system(descriptor: int) -> None:
+    """syncfs(2): what was written to the file system of this descriptor is durable when it returns."""
+    _check(_libc.syncfs(descriptor), "")
 
 
 def is_mount_root(path: str, *, dir_fd: int | None = None) -> bool:

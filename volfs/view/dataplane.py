@@ -24,7 +24,7 @@ import trio
 from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
 from volfs.mount.mountinfo import under
-from volfs.mount.syscalls import bind, expire, is_mount_root, read_mountinfo
+from volfs.mount.syscalls import bind, detach, expire, is_mount_root, read_mountinfo
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
@@ -45,6 +45,7 @@ class _Binding:
     checked: float = 0.0
     placed: float = -math.inf
     walkers: set[int] = field(default_factory=set)
+    expiring: bool = False
 
 
 class DataPlane:
@@ -65,7 +66,7 @@ class DataPlane:
         async with trio.open_nursery() as self._nursery:
             while True:
                 await trio.sleep(self._idle if self._binds else math.inf)
-                await self._expire_all()
+                self._expire_all(self._nursery)
 
     async def touch(self, serial: int, thread: int) -> None:
         """Returns when the data of the volume is bound, or when it is not to be had in time, for a `thread`."""
@@ -104,6 +105,12 @@ class DataPlane:
     def forget(self, serial: int) -> None:
         """The volume is gone, and with its entry in the view the kernel took the bind."""
         self._bindings.pop(serial, None)
+
+    async def displace(self, volume: Volume) -> None:
+        """Takes the bind of a volume away, whose lock the caller holds; who is inside may finish."""
+        self.forget(volume.serial)
+        if self._binds:
+            await self._service.drivers.local.run(detach, self._target(volume.name))
 
     def open_data(self, data_inode: int) -> int:
         """A new O_PATH descriptor of a volume's data, for `passthrough`, whose threads call this. Raises OSError."""
@@ -151,6 +158,9 @@ class DataPlane:
         except (VolfsError, OSError) as error:
             self._bindings.pop(serial, None)
             log.warning("data is not bound", extra={"volume": volume.name, "why": str(error)})
+        except Exception:  # a bug about one volume must not take the others with it
+            self._bindings.pop(serial, None)
+            log.exception("data is not bound", extra={"volume": volume.name})
         finally:
             binding.done.set()
 
@@ -162,11 +172,13 @@ class DataPlane:
         finally:
             os.close(descriptor)
 
-    async def _expire_all(self) -> None:
+    def _expire_all(self, nursery: trio.Nursery) -> None:
+        """Each on its own: a plugin may be slow to let one go."""
         self._overtaken.clear()
-        for serial, binding in list(self._bindings.items()):
-            if binding.done.is_set() and self._bindings.get(serial) is binding:
-                await self._expire(serial, binding)
+        for serial, binding in self._bindings.items():
+            if binding.done.is_set() and not binding.expiring:
+                binding.expiring = True
+                nursery.start_soon(self._expire, serial, binding)
 
     async def _expire(self, serial: int, binding: _Binding) -> None:
         try:
@@ -176,6 +188,8 @@ class DataPlane:
         except (VolfsError, OSError) as error:
             log.warning("data stays bound", extra={"volume": binding.name, "why": str(error)})
             return
+        finally:
+            binding.expiring = False
         if gone and self._bindings.get(serial) is binding:
             del self._bindings[serial]
 

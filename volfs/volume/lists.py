@@ -105,7 +105,11 @@ class Lists:
         for volume in self._service.store.of_driver(driver):
             for one in self._service.references(volume.name):
                 if one.kind is Kind.LEAVING:
-                    known = await self._service.uses.dismiss(volume.name, one.id) and known
+                    try:
+                        known = await self._service.uses.dismiss(volume.name, one.id) and known
+                    except VolfsError as error:
+                        log.warning("a plugin is not told who left", extra={"driver": driver, "why": str(error)})
+                        known = False
         return known
 
     def _ask(self, name: str) -> _Question:
@@ -134,7 +138,7 @@ class Lists:
         try:
             told = await plugin.list()
         except VolfsError as error:
-            await self._note([(one, known[one], _unknown(known[one])) for one in known])
+            await self._note(name, [(one, known[one], _unknown(known[one])) for one in known])
             if known:
                 self._complain(name, str(error))
                 self.doubt(name)
@@ -144,8 +148,8 @@ class Lists:
         used = {one for one in known if store.references(one)}
         strangers = [one for one in told if store.get(one.name) is None]
         scope = await plugin.scope() if strangers else ""
-        await self._note(list(learned(known, told, used)))
-        await self._note([(one.name, None, _found(one, name, scope)) for one in strangers if _can_be_shown(one)])
+        await self._note(name, list(learned(known, told, used)))
+        await self._note(name, [(one.name, None, _found(one, name, scope)) for one in strangers if _can_be_shown(one)])
         return ""
 
     def _complain(self, name: str, why: str) -> None:
@@ -154,8 +158,12 @@ class Lists:
             self._complaints[name] = why
             log.warning("a plugin is in trouble", extra={"driver": name, "why": why})
 
-    async def _note(self, learned: Sequence[Learned]) -> None:
+    async def _note(self, driver: str, learned: Sequence[Learned]) -> None:
+        """A volume that its plugin is at work on is asked about again: that may take minutes."""
         changed = [one for one in learned if one[1] != one[2]]
+        if busy := [one[0] for one in changed if self._service.busy(one[0])]:
+            changed = [one for one in changed if one[0] not in busy]
+            self.doubt(driver)
         for at in range(0, len(changed), AT_ONCE):
             async with trio.open_nursery() as nursery:
                 for one in changed[at : at + AT_ONCE]:

@@ -16,6 +16,10 @@ class NameLocks:
         """How many names are held or waited for."""
         return len(self._locks)
 
+    def busy(self, name: str) -> bool:
+        """Whether somebody has the lock of `name`."""
+        return name in self._locks and self._locks[name].locked()
+
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[None]:
         """The lock of `name`, for as long as the block takes."""

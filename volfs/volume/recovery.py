@@ -20,7 +20,7 @@ from volfs.volume import probe
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled
-from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
+from volfs.volume.restore import Found, Kernel, Plan, in_background, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
 from volfs.volume.volume import Kind, State
 
@@ -95,7 +95,7 @@ def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:
         detach(mountpoint)
         log.warning("unmounted what the last run left", extra={"mountpoint": mountpoint})
     for work in result.sweep:
-        if not removing_serial(work):
+        if not in_background(work):
             _sweep(driver, work)
     for batch in _batches(_changes(result, store, driver)):
         _commit(store, batch)

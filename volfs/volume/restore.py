@@ -6,9 +6,9 @@
     entry whose removal was renamed  taken out: the removal is finished
     mount of ours, no live reference unmounted, newest first
     note of a plugin's volume        recalled, where the entry went with a catalogue that was lost
-    reference of another boot        dropped; so is the view's where nothing is bound any more
-    the view's of a plugin's volume  leaving, where nothing is bound any more: the plugin has yet to be told
-    work directory                   swept
+    reference of another boot        dropped; so is the view's where nothing is bound any more, and every tool's
+    either's of a plugin's volume    leaving: the plugin has yet to be told
+    work directory                   swept; not one of an import that goes on
 
 Law: pure, one pass over sorted streams; carried out and run again, the plan is empty. It names no path outside ROOT.
 """
@@ -111,7 +111,8 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
             result.finished.append(entry.name)
         elif entry.state is not State.MISSING:
             result.missing.append(entry.name)
-    result.recall.extend(name for name in found.noted if name not in result.adopt)
+    adopted = set(result.adopt)
+    result.recall.extend(name for name in found.noted if name not in adopted)
     live = _live_references(result, references, kernel, of_plugins)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
@@ -120,6 +121,11 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
 def mounted_in(kernel: Kernel) -> set[str]:
     """The directories of ROOT/volumes that something is mounted inside of."""
     return {name for mount in kernel.mounts if (name := _volume_of(mount.mountpoint, kernel.volumes))}
+
+
+def in_background(work: str) -> bool:
+    """Whether this may be a whole tree, which is deleted while the daemon serves already."""
+    return removing_serial(work) > 0 or work.startswith(".importing-")
 
 
 def removing_serial(work: str) -> int:
@@ -163,9 +169,10 @@ def _live_references(
     live: set[str] = set()
     for name, reference in references:
         unseen = reference.kind is Kind.VIEW and f"{kernel.view}/{file_name(name)}/_data" not in bound
-        if reference.boot != kernel.boot or name in gone or (unseen and name not in of_plugins):
+        ended = unseen or reference.kind is Kind.TOOL
+        if reference.boot != kernel.boot or name in gone or (ended and name not in of_plugins):
             result.drop.append((name, reference.id))
-        elif unseen:
+        elif ended:
             result.leave.append((name, reference))
         else:
             live.add(name)

@@ -21,6 +21,7 @@ from volfs.volume.events import Events
 from volfs.volume.filters import ANONYMOUS, Filters
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
+from volfs.volume.publishing import Publishing
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
 from volfs.volume.usage import Usage
@@ -44,6 +45,7 @@ class VolumeService:
         self.usage = Usage(store, hands, writer)
         self._locks = NameLocks()
         self.uses = Uses(store, self.commits, self._locks, self.drivers, self.events, boot)
+        self.publishing = Publishing(store, self.commits, self._locks, self.drivers, self.events)
         self._trash = trash
 
     # Reads
@@ -60,6 +62,8 @@ class VolumeService:
         if now.state is State.UNKNOWN:
             self.uses.on_trouble(volume.driver)
         if now != volume:
+            if not volume.local and self._locks.busy(name):
+                return now  # its plugin may have been at it for minutes
             await self.note(name, volume, now)
         return self._known(name)
 
@@ -150,12 +154,16 @@ class VolumeService:
                 raise InUse(f"remove {name}: volume is in use - [{', '.join(in_use_by)}]")
             with named("remove", name):
                 if not volume.local:
-                    await self.uses.dismiss_all(volume)
+                    await self.uses.dismiss_all(volume, force=force)
                 work = await self.drivers.of(volume.driver).remove(volume, force=force)
             await self.commits.commit(Delete(name))
             self.events.tell("destroy", name, driver=volume.driver)
             if work:
                 self._trash.put(work)
+
+    def busy(self, name: str) -> bool:
+        """Whether somebody changes or mounts the volume just now."""
+        return self._locks.busy(name)
 
     async def note(self, name: str, before: Volume | None, after: Volume | None) -> None:
         """Commits what somebody learned of a volume, unless it was changed since it was `before`. None: not there."""

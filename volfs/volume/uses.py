@@ -8,14 +8,16 @@ before Mount is called until it is answered, and from the end of the use until U
 between, the plugin is told that the user has left, by `volume.lists` if not here.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import msgspec
 import trio
 
-from volfs.errors import HostError, NotFound, Unavailable, VolfsError
+from volfs.driver.plugin import NotReached
+from volfs.errors import HostError, Invalid, NotFound, Unavailable, VolfsError
 from volfs.volume.changes import AddReference, DropReference, Put
 from volfs.volume.commits import Commits
 from volfs.volume.drivers import Drivers
@@ -23,23 +25,30 @@ from volfs.volume.events import Events
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
 from volfs.volume.observe import trouble
-from volfs.volume.plugins import PluginVolumes
+from volfs.volume.plugins import PATIENCE, PluginVolumes
 from volfs.volume.store import Store
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume
 
 Place = Callable[[str], None]
 
 
+async def _nobody_looks(_: Volume) -> None:
+    """Stands for the view until there is one."""
+
+
 class Uses:
     """Mounts and unmounts. `boot` is the kernel's boot id, which new references carry.
 
-    `on_trouble` is told the name of a plugin that did not answer.
+    `on_trouble` is told the name of a plugin that did not answer, `on_left` that of a volume with a user less,
+    `on_dismissal` the volume that the view is to let go.
     """
 
     def __init__(
         self, store: Store, commits: Commits, locks: NameLocks, drivers: Drivers, events: Events, boot: str
     ) -> None:
         self.on_trouble: Callable[[str], None] = lambda _: None
+        self.on_dismissal: Callable[[Volume], Awaitable[None]] = _nobody_looks
+        self.on_left: Callable[[str], None] = lambda _: None
         self._store, self._commits, self._locks = store, commits, locks
         self._drivers, self._events, self._boot = drivers, events, boot
 
@@ -87,14 +96,16 @@ class Uses:
         return now
 
     async def _mount_by_plugin(self, volume: Volume, user: str, place: Place | None) -> str:
-        new = not self.has(volume.name, user)
+        new, leaving = not self.has(volume.name, user), self._is_leaving(volume.name, user)
         if new:
             await self._commits.commit(AddReference(volume.name, self._reference(user, Kind.LEAVING)))
         try:
             mountpoint = await self._plugin(volume).mount(volume, user, place)
-        except HostError:  # its word that it did not mount
-            if new:
+        except (HostError, NotFound, Invalid, NotReached):  # it did not mount now; it may have before
+            if new and not leaving:
                 await self._commits.commit(DropReference(volume.name, user))
+            elif new:
+                self.on_trouble(volume.driver)
             raise
         except (Unavailable, OSError):  # it may have mounted
             if new:
@@ -122,6 +133,7 @@ class Uses:
             if volume is not None:
                 with named("unmount", name):
                     await self._leave(volume, user)
+            self.on_left(name)
             return True
 
     async def _leave(self, volume: Volume, user: str) -> None:
@@ -143,22 +155,25 @@ class Uses:
                     await self._dismiss(volume, user)
             return not self._is_leaving(name, user)
 
-    async def dismiss_all(self, volume: Volume) -> None:
+    async def dismiss_all(self, volume: Volume, *, force: bool) -> None:
         """To be called with the volume's lock held, before a plugin removes it: nobody counts as a user any more."""
-        for one in self._store.references(volume.name):
-            with suppress(HostError):
-                await self._dismiss(volume, one.id)
+        with trio.move_on_after(PATIENCE if force else math.inf):
+            for one in self._store.references(volume.name):
+                if one.kind is Kind.VIEW:
+                    await self.on_dismissal(volume)
+                with suppress(HostError):
+                    await self._dismiss(volume, one.id)
 
     async def _dismiss(self, volume: Volume, user: str) -> None:
         """Where the plugin does not answer, it is told later; an error of its is an answer."""
         try:
             await self._plugin(volume).unmount(volume, user)
-        except Unavailable:
-            self.on_trouble(volume.driver)
-            return
         except HostError:
             await self._commits.commit(DropReference(volume.name, user))
             raise
+        except VolfsError:  # also where there is no such plugin just now
+            self.on_trouble(volume.driver)
+            return
         await self._commits.commit(DropReference(volume.name, user))
 
     async def leave_view(self) -> None:

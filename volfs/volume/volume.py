@@ -36,6 +36,7 @@ class Kind(Enum):
     VIEW = "view"
     PLUGIN = "plugin"  # a Mount ID of Docker's volume plugin protocol
     CONTAINER = "container"
+    TOOL = "tool"  # a connection to this daemon, an export for one: no user once the daemon has ended
     LEAVING = "leaving"  # of no use to anybody, but the volume's plugin may still have it mounted for this id
 
 

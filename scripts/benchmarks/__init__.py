@@ -1,0 +1,1 @@
+"""volfs and its peers measured side by side, in one run, on one machine and disk."""

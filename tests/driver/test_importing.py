@@ -1,0 +1,139 @@
+"""Work directories of imports: whose they are, and how volumes in them get their names."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import PROJECT, until
+from volfs.driver import importing
+from volfs.driver.importing import Part, workplace
+from volfs.driver.local import Description
+from volfs.errors import Invalid, NotFound
+
+PLAIN = Description(created=1_700_000_000, labels={"a": "1"})
+IMPORTER = """
+import sys, time
+from pathlib import Path
+from volfs.driver.importing import workplace
+with workplace(Path(sys.argv[1])) as work:
+    (work.new_part("0") / "file").write_text("x")
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def volumes(driver, root):
+    return root / "volumes"
+
+
+@pytest.fixture
+def importer(volumes):
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMPORTER, volumes],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(PROJECT)},
+    )
+    assert process.stdout.readline() == b"\n"
+    yield process
+    process.kill()
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
+
+
+def part(work, source, name):
+    made = work.new_part(source)
+    return Part(source, made.parent.stat().st_ino, name, PLAIN)
+
+
+def hidden(volumes):
+    return [name for name in os.listdir(volumes) if name.startswith(".")]
+
+
+def test_a_work_directory_is_left_alone_while_its_importer_lives_and_swept_then(driver, volumes, importer):
+    [work] = hidden(volumes)
+    assert driver.scan().work == []
+    driver.sweep(work)
+    assert (volumes / work / "0" / "_data" / "file").read_text() == "x"
+    importer.kill()
+    until(lambda: driver.scan().work == [work])
+    driver.sweep(work)
+    driver.sweep(work)
+    assert hidden(volumes) == [] and driver.scan().work == []
+
+
+def test_a_work_directory_that_is_swept_before_it_is_locked_is_made_again(driver, volumes, monkeypatch):
+    real, swept = os.open, []
+
+    def swept_first(path, *arguments, **more):
+        if str(path).startswith(".importing-") and not swept:
+            swept.append(path)
+            driver.sweep(path)
+        return real(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", swept_first)
+    with workplace(volumes) as work:
+        assert hidden(volumes) == [work.name] != swept
+    assert len(swept) == 1 and hidden(volumes) == []
+
+
+def test_nobody_else_can_look_into_it(volumes, driver):
+    with workplace(volumes) as work:
+        assert work.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_volumes_get_their_names_all_at_once(driver, volumes):
+    with workplace(volumes) as work:
+        parts = [part(work, "0", "aa"), part(work, "1", "bb")]
+        assert driver.are_shown(parts) == [False, False]
+        driver.show(work.name, parts)
+        assert driver.are_shown(parts) == [True, True]
+        driver.show(work.name, parts)  # asked again
+    assert driver.scan().names == ["aa", "bb"] and driver.describe("bb") == PLAIN
+    for name, mode in (("aa", 0o701), ("aa/_data", 0o755), ("aa/meta.json", 0o600)):
+        assert (volumes / name).stat().st_mode & 0o7777 == mode
+
+
+def test_one_name_that_is_taken_keeps_all_of_them_out_of_sight(driver, volumes):
+    driver.create("bb", PLAIN)
+    with workplace(volumes) as work:
+        parts = [part(work, "0", "aa"), part(work, "1", "bb"), part(work, "2", "cc")]
+        with pytest.raises(FileExistsError):
+            driver.show(work.name, parts)
+        assert driver.scan().names == ["bb"]
+        assert sorted(os.listdir(work.path)) == ["0", "1", "2"]
+
+
+def test_what_a_daemon_left_half_done_is_finished(driver, volumes):
+    with workplace(volumes) as work:
+        parts = [part(work, "0", "aa"), part(work, "1", "bb")]
+        driver.show(work.name, parts[:1])
+        directory = os.open(volumes, os.O_RDONLY)
+        importing._describe(f"{work.name}/1", parts[1], directory)
+        os.close(directory)
+        assert driver.scan().names == ["aa"] and driver.are_shown(parts) == [True, False]
+        driver.show(work.name, parts)
+    assert driver.scan().names == ["aa", "bb"] and driver.describe("bb") == PLAIN
+
+
+def test_only_directories_of_imports_are_shown(driver, volumes):
+    driver.create("db", PLAIN)
+    with workplace(volumes) as work:
+        good = part(work, "0", "aa")
+        for wrong, source in (
+            (work.name, "../db"),
+            ("db", "0"),
+            ("../volumes/" + work.name, "0"),
+            (".importing-", "0"),
+        ):
+            with pytest.raises(Invalid, match="no import in progress"):
+                driver.show(wrong, [Part(source, good.inode, "aa", PLAIN)])
+        with pytest.raises(Invalid, match="another one"):
+            driver.show(work.name, [Part("0", good.inode + 1, "aa", PLAIN)])
+        with pytest.raises(NotFound, match="has gone"):
+            driver.show(work.name, [Part("7", good.inode, "aa", PLAIN)])
+    assert driver.scan().names == ["db"]

@@ -1,0 +1,1 @@
+"""Volumes as one tar stream: written for `volfs export`, read and judged for `volfs import`."""
