@@ -27,6 +27,7 @@ import trio
 
 from volfs import logs
 from volfs.adopt.adopt import restore
+from volfs.container.recovery import recover as recover_containers
 from volfs.dockerroot import owner
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
@@ -119,10 +120,13 @@ class Daemon:
             await self._ending.wait()
             self._service.events.close()
             self._service.usage.close()
-            with trio.move_on_after(GRACE):
+            with trio.move_on_after(GRACE) as grace:
                 if not self._replaced:
                     await self._leave()
                 await http.wait()
+            if grace.cancelled_caught:
+                log.warning("requests under way are cut off")
+                os._exit(0)  # an answer that nobody reads is written behind a shield: no cancellation ends it
             nursery.cancel_scope.cancel()
         self._passthrough.close()
 
@@ -176,7 +180,10 @@ class Daemon:
         while rows and not self._held.fresh:
             await self._invalidator.send(notices_of_texts([serial for serial, _, _ in rows]))
             rows = self._store.numbers(rows[-1][0], RENEWED_AT_ONCE)
-        await self._service.commits.commit_unseen(Edition(tree.edition()))
+        try:
+            await self._service.commits.commit_unseen(Edition(tree.edition()))
+        except VolfsError as error:  # then the next daemon has them forgotten once more
+            log.warning("the edition of the texts is not noted", extra={"why": str(error)})
 
     # HTTP
 
@@ -255,6 +262,7 @@ def main(arguments: list[str]) -> int:
         owner.claim(driver.root)  # held until this process ends
         driver.prepare()
         store, plan = restore(driver, settings.view, adopting=settings.adopt)
+        recover_containers(driver.volumes.parent, store)
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         return GIVE_UP

@@ -195,7 +195,7 @@ def test_a_run_that_a_kill_of_the_daemon_meets_works_or_says_why_and_works_again
             said, complaint = running.communicate(timeout=60)
         assert (running.returncode, said) == (0, "x\n") or "volume" in complaint, complaint
         assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "x\n"
-    eventually(lambda: unused(plugin, "kept"), 60)  # an Unmount that a kill swallowed is found out
+    eventually(lambda: unused(plugin, "kept"), 240)  # an Unmount that a kill swallowed is found out
 
 
 def test_a_compose_like_project_comes_back_after_everything_was_stopped(plugin, docker):

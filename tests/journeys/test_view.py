@@ -289,3 +289,24 @@ def test_secrets_in_options_are_masked_in_the_view_and_true_in_the_root(served):
         assert os.stat(served.view / "nas" / file).st_size == len(content)
     assert b"hunter2" in Path(served.root, "volumes", "nas", "opts.json").read_bytes()
     assert json.loads(_read(served.view / "nas" / "opts.json"))["MountType"] == "cifs"
+
+
+@pytest.mark.parametrize("trouble", ["missing", "damaged"])
+def test_whoever_reads_meta_after_mending_a_volume_reads_that_it_is_right_again(served, trouble):
+    served.create("db", DriverOpts={"type": "tmpfs", "device": "tmpfs"})
+    directory = served.root / "volumes" / "db"
+    aside = served.root / "aside"
+    if trouble == "missing":
+        directory.rename(aside)
+    else:
+        text = (directory / "opts.json").read_bytes()
+        (directory / "opts.json").write_text("{")
+    assert served.request("GET", "/volumes/db")[1]["Status"]["State"] == trouble
+    for _ in range(2):
+        assert json.loads((served.view / "db" / "meta").read_text())["Status"]["State"] == trouble
+    if trouble == "missing":
+        aside.rename(directory)
+    else:
+        (directory / "opts.json").write_bytes(text)
+    assert json.loads((served.view / "db" / "meta").read_text())["Status"]["State"] == "ok"
+    assert (served.view / "db" / "_data").is_dir()

@@ -54,7 +54,7 @@ def container(place, at):
 
 async def gone(service, name, user):
     with trio.fail_after(20):
-        while service.uses.has(name, user):
+        while service.uses.has(name, user) or service.busy(name):
             await trio.sleep(0.01)
 
 

@@ -18,11 +18,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from volfs import __version__
-from volfs.api import about, messages
+from volfs.api import about, containers, messages
 from volfs.api.events import EventStream, parse_wanted
 from volfs.api.http import live, read_body
 from volfs.api.transfer import Transfer
 from volfs.api.usage import UsageStream, measured
+from volfs.container.setup import Containers
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown, usage_data
 from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
@@ -44,6 +45,7 @@ class EngineApi:
         self._service = service
         self._lists = lists
         self._pruning = Prune(service)
+        self._containers = containers.ContainerRoutes(Containers(service, lists))
         transfer = Transfer(service)
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/_ping"): self._ping,
@@ -54,6 +56,7 @@ class EngineApi:
             ("GET", "/system/df"): self._usage,
             ("GET", "/volfs/usage"): self._usage_as_it_comes,
             ("GET", "/volumes"): self._list,
+            ("POST", "/volfs/containers/mounts"): self._containers.mounts,
             ("POST", "/volumes/create"): self._create,
             ("POST", "/volumes/prune"): self._prune,
             ("GET", "/volfs/hold"): transfer.hold,
@@ -97,6 +100,8 @@ class EngineApi:
                 return self._inspect
             if request.method == "DELETE":
                 return self._remove
+        if path.startswith(containers.PREFIX) and request.method == "DELETE":
+            return self._containers.release
         raise NotFound("page not found")
 
     async def _ping(self, request: Request, version: str) -> Response:  # noqa: ARG002

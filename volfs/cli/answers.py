@@ -40,6 +40,22 @@ class Measure(NamedTuple):
     measured: str
 
 
+class SetUp(NamedTuple):
+    """A container's name, its mounts as in an OCI runtime spec, how far its root must propagate, and warnings."""
+
+    container: str
+    mounts: list[dict[str, Any]]
+    propagation: str
+    warnings: list[str]
+
+
+class Released(NamedTuple):
+    """The volumes that a container gave back, and warnings."""
+
+    volumes: list[str]
+    warnings: list[str]
+
+
 def volume(answer: object) -> Volume:
     """One volume object; only its name is taken for granted."""
     if not isinstance(answer, dict) or not isinstance(answer.get("Name"), str):
@@ -61,6 +77,32 @@ def pruned(answer: object) -> tuple[list[str], int]:
         raise BadAnswer("the daemon's answer does not say what it removed")
     size = answer.get("SpaceReclaimed")
     return [str(name) for name in _items(answer, "VolumesDeleted")], size if isinstance(size, int) else 0
+
+
+def set_up(answer: object) -> SetUp:
+    """What was set up for a container."""
+    if not isinstance(answer, dict):
+        raise BadAnswer("the daemon's answer is not a container's mounts")
+    mounts = _items(answer, "Mounts")
+    if not all(isinstance(one, dict) and isinstance(one.get("destination"), str) for one in mounts):
+        raise BadAnswer("a mount in the daemon's answer has no destination")
+    propagation = answer.get("RootfsPropagation")
+    container = str(answer.get("Name") or answer.get("Id"))
+    return SetUp(container, mounts, propagation if propagation in ("shared", "rslave") else "", _warnings(answer))
+
+
+def mount_row(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """The cells of a mount."""
+    options = one.get("options")
+    words = ",".join(map(str, options)) if isinstance(options, list) else "-"
+    return one["destination"], _cell(one.get("type")), _cell(one.get("source")), words
+
+
+def released(answer: object) -> Released:
+    """What a container gave back."""
+    if not isinstance(answer, dict):
+        raise BadAnswer("the daemon's answer does not say what was released")
+    return Released([str(name) for name in _items(answer, "Volumes")], _warnings(answer))
 
 
 def line(answer: object) -> dict[str, Any]:
@@ -100,6 +142,12 @@ def row(one: Volume) -> Row:
         users=str(len(users)) if isinstance(users, list) else "-",
         created=_cell(one.get("CreatedAt")),
     )
+
+
+def _warnings(answer: dict[str, Any]) -> list[str]:
+    """The texts of findings."""
+    found = _items(answer, "Warnings")
+    return [str(one["Text"]) for one in found if isinstance(one, dict) and "Text" in one]
 
 
 def _items(answer: dict[str, Any], key: str) -> list[Any]:

@@ -5,7 +5,7 @@ import importlib
 import click
 
 from volfs import __version__
-from volfs.cli import usage, volumes
+from volfs.cli import containers, usage, volumes
 from volfs.cli.adopt import adopt
 from volfs.cli.arguments import DEFAULT_SOCKET
 from volfs.cli.check import check
@@ -49,9 +49,21 @@ def app(context: click.Context, host: str) -> None:
     volfs ls                     see them all
     volfs df                     see how much is in them
     volfs check                  see what is wrong, and what to do about it
+    volfs container mounts ID    mount the volumes of a container that came from a Docker host
     """
     context.obj = host
 
 
-for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune, usage.df, serve, adopt, check):
+for command in (
+    volumes.create,
+    volumes.ls,
+    volumes.inspect,
+    volumes.rm,
+    volumes.prune,
+    usage.df,
+    serve,
+    containers.container,
+    adopt,
+    check,
+):
     app.add_command(command)

@@ -67,6 +67,11 @@ def volumes_of(container: Container) -> tuple[MountPoint, ...]:
     )
 
 
+def binds_of(container: Container) -> tuple[MountPoint, ...]:
+    """The mounts whose source is a path of the host: none below a tmpfs' name."""
+    return tuple(mount for mount in _binds(container) if mount.type is MountType.BIND)
+
+
 def network_files(container: Container, sources: Mapping[str, str], directory: str) -> tuple[NetworkFile, ...]:
     """The network files that the container has; whether they exist is for the caller to find out.
 

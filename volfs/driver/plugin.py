@@ -23,6 +23,8 @@ from volfs.driver.address import Address
 from volfs.errors import HostError, NotFound, Unavailable
 
 SHORT, LONG = 60.0, 120.0  # seconds
+_LARGE = 256 << 10  # bytes of an answer that takes the event loop some milliseconds to read
+_LONGEST_ERROR = 1_000  # characters of a plugin's error that are passed on
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to connect
 
 
@@ -133,6 +135,8 @@ class Plugin:
         except wire.WireError as error:
             kind = NotReached if isinstance(error, wire.NoConnection) else Unavailable
             raise kind(f"plugin {self.name} did not answer {path}: {error}") from error
+        if len(answer) > _LARGE:
+            return await trio.to_thread.run_sync(self._read, path, status, answer, limiter=self._looking)
         return self._read(path, status, answer)
 
     async def _posted(self, path: str, text: bytes, pauses: tuple[float, ...]) -> tuple[int, bytes]:
@@ -154,7 +158,7 @@ class Plugin:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             answer = None
         if answer is not None and answer.err:
-            raise HostError(f"{path}: {answer.err}")
+            raise HostError(f"{path}: {answer.err[:_LONGEST_ERROR]}")
         if answer is None or status != 200:
             raise Unavailable(f"plugin {self.name} answered {path} with HTTP {status} and nothing that makes sense")
         return answer

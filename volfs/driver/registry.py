@@ -26,6 +26,10 @@ class Registry:
     def __init__(self, directories: Sequence[str], own: Sequence[str] = ()) -> None:
         self._directories = directories
         self._own = {os.path.realpath(path) for path in own}
+        self.own_names = {
+            "volfs",
+            *(Path(path).stem for path in own),
+        }  # what Docker calls our driver, here or elsewhere
 
     def find(self, name: str) -> Address:
         """Where the plugin `name` listens. Raises NotFound, Invalid where a file about it cannot be used."""

@@ -1,4 +1,5 @@
-"""The kernel's calls on mounts that Python's os module has not, thin: one function a call, and its errno as an OSError.
+"""The kernel's calls on mounts, and openat2, that Python's os module has not, thin: one function a call, its errno an
+OSError.
 
 Law: nothing here decides. Every function blocks, for as long as the kernel likes, with the GIL released.
 Numbers above 423 are the same on every Linux architecture that Python runs on.
@@ -21,6 +22,7 @@ ATTRIBUTE_NODEV = 4
 
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
+_SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 
 _AT_FDCWD = -100
@@ -36,6 +38,9 @@ _STATX_SIZE = 256
 _STATX_ATTRIBUTES = 8  # offset of stx_attributes in struct statx
 _STATX_ATTRIBUTES_MASK = 56
 _RENAME_NOREPLACE = 1
+_RESOLVE_NO_MAGICLINKS = 2
+_RESOLVE_BENEATH = 8
+_MOST_TRIES = 1000  # of a path with `..` in it while somebody renames directories: the kernel asks to be asked again
 _CLONE_NEWNS = 0x20000
 _CAP_SYS_ADMIN = 21
 _LONGEST_DATA = os.sysconf("SC_PAGE_SIZE") - 1  # mount(2) cuts longer data off without a word
@@ -142,6 +147,23 @@ def rename_to_new(source: str, target: str, *, dir_fd: int) -> None:
         if _is_there(target, dir_fd):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
         os.rename(source, target, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+def open_beneath(directory: int, path: str) -> int:
+    """An O_PATH descriptor of `path` in the directory, out of which it cannot lead. Linux 5.6 and later: openat2(2).
+
+    Symlinks inside are followed. Raises EXDEV for one that is absolute or leads over the edge, and for such a path;
+    ELOOP for one of /proc.
+    """
+    flags = os.O_PATH | os.O_CLOEXEC
+    how = struct.pack("=QQQ", flags, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)  # struct open_how: flags, mode
+    for left in reversed(range(_MOST_TRIES)):
+        try:
+            return _syscall(_SYS_OPENAT2, path, directory, _bytes(path), how, len(how))
+        except BlockingIOError:
+            if not left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def read_mountinfo() -> list[MountEntry]:

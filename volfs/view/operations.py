@@ -18,7 +18,7 @@ from volfs.view.inodes import ROOT, NodeKind, inode, split
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, meta_text, opts_text, root_attributes
 from volfs.volume.service import VolumeService
-from volfs.volume.volume import Volume
+from volfs.volume.volume import State, Volume
 
 LONGEST_NAME = 255  # bytes, as in any directory; FUSE itself lets 1024 through
 LISTED_AT_ONCE = 1024  # volumes looked up for one readdir request; what does not fit is asked for again
@@ -109,9 +109,11 @@ class Operations(pyfuse3.Operations):
         if self._data.owns(number):
             self._send_back(ctx)
             return await self._data.open(number, flags, ctx)
-        self._control(number)
+        volume, _ = self._control(number)
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise FUSEError(errno.EPERM)
+        if volume.local and volume.state is not State.OK:
+            await self._service.get(volume.name)  # whoever reads what is wrong may have mended it just now
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(number), keep_cache=True)
 
     @answered

@@ -24,11 +24,14 @@ from volfs.mount.syscalls import read_mountinfo
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind
 
-SETTLING = 30.0  # seconds from Mount's answer until a container that is starting has certainly bound its volume
+SETTLING = 150.0  # seconds; Docker binds nothing before all volumes are mounted, and one may take two minutes
 # Podman's only id, which it gives for all its containers: what is wrong with it is right after its next mount.
 PODMAN = hashlib.sha256(b"placeholder\n").hexdigest()
 
 log = logging.getLogger(__name__)
+
+
+_User = tuple[str, str, int]  # volume, id, since: who left and came back is somebody else
 
 
 class Evidence:
@@ -38,21 +41,21 @@ class Evidence:
         self._service = service
         self._own = (view, f"{service.root}/volumes")
         self._settling = settling
-        self._doubted: set[tuple[str, str]] = set()
+        self._doubted: set[_User] = set()
         self._look = trio.Event()
         service.uses.on_left = self._left
 
     def doubt(self) -> None:
         """A call came without a body."""
         self._doubted.update(
-            (name, one.id)
+            (name, one.id, one.since)
             for name, one in self._service.store.all_references()
             if one.kind is Kind.PLUGIN and one.id != PODMAN
         )
         self._look.set()
 
     def _left(self, name: str) -> None:
-        if any(doubted == name for doubted, _ in self._doubted):
+        if any(doubted == name for doubted, _, _ in self._doubted):
             self._look.set()
 
     async def run(self) -> None:
@@ -64,18 +67,18 @@ class Evidence:
             await trio.sleep(self._settling)
             await self._decide(doubted)
 
-    async def _decide(self, doubted: set[tuple[str, str]]) -> None:
-        volumes = [self._service.store.get(name) for name in {name for name, _ in doubted}]
+    async def _decide(self, doubted: set[_User]) -> None:
+        volumes = [self._service.store.get(name) for name in {name for name, _, _ in doubted}]
         places: dict[str, str] = {
             one.name: place for one in volumes if one and (place := self._service.mountpoint(one))
         }
         held = await trio.to_thread.run_sync(_held, places, self._own, abandon_on_cancel=True)
-        for name, user in doubted:
+        for name, user, since in doubted:
             if name in held:
                 continue
-            self._doubted.discard((name, user))
+            self._doubted.discard((name, user, since))
             try:
-                if self._service.uses.has(name, user):
+                if any((one.id, one.since) == (user, since) for one in self._service.references(name)):
                     log.warning("a user whose leaving was lost has left", extra={"volume": name, "user": user})
                     await self._service.uses.unmount(name, user)
             except VolfsError as error:

@@ -148,7 +148,10 @@ class Lists:
         used = {one for one in known if store.references(one)}
         strangers = [one for one in told if store.get(one.name) is None]
         scope = await plugin.scope() if strangers else ""
-        await self._note(name, list(learned(known, told, used)))
+        news = list(learned(known, told, used))
+        if any(after and before and after.state is State.MISSING is not before.state for _, before, after in news):
+            self.doubt(name)  # it may be wrong only once
+        await self._note(name, news)
         await self._note(name, [(one.name, None, _found(one, name, scope)) for one in strangers if _can_be_shown(one)])
         return ""
 

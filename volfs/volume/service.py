@@ -168,7 +168,8 @@ class VolumeService:
     async def note(self, name: str, before: Volume | None, after: Volume | None) -> None:
         """Commits what somebody learned of a volume, unless it was changed since it was `before`. None: not there."""
         async with self._locks.held(name):
-            if self.store.get(name) == before and before != after:
+            used = after is None and bool(self.store.references(name))
+            if self.store.get(name) == before and before != after and not used:
                 await self.commits.commit(Delete(name) if after is None else Put(after))
 
 

@@ -224,6 +224,16 @@ class Store:
                     found.append(encoding.decode(value, tuple[str, Reference])[1])
             return found
 
+    def uses_of(self, user: str) -> list[tuple[str, Reference]]:
+        """(name of a volume, reference) of the users whose id begins so; looks at every key, some millions a second."""
+        wanted = b"\0" + encoding.text(user)
+        with self._read() as read:
+            return [
+                encoding.decode(value, tuple[str, Reference])
+                for key, value in read.cursor(self._references)
+                if wanted in key
+            ]
+
     def figure(self, serial: int) -> Figure | None:
         """What the volume with this number held when it was last measured."""
         with self._read() as read:

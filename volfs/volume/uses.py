@@ -10,7 +10,7 @@ between, the plugin is told that the user has left, by `volume.lists` if not her
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -25,6 +25,7 @@ from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
+from volfs.volume.observe import trouble
 from volfs.volume.plugins import PATIENCE, PluginVolumes
 from volfs.volume.store import Store
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume, users
@@ -52,10 +53,13 @@ class Uses:
         self._store, self._commits, self._locks = store, commits, locks
         self._drivers, self._events, self._boot = drivers, events, boot
 
-    async def mount(self, name: str, user: str, kind: Kind, place: Place | None = None) -> str:
+    async def mount(
+        self, name: str, user: str, kind: Kind, place: Place | None = None, told: Mapping[str, str] | None = None
+    ) -> str:
         """Makes the volume usable for one user and returns its mountpoint. The same `user` twice is one.
 
-        `place` is called with the mountpoint, in a thread, while nobody else can change the volume.
+        `place` is called with the mountpoint, in a thread, while nobody else can change the volume. `told` is what the
+        event says besides; it is then told each time, as Docker does for each mount of a container that starts.
         Raises NotFound, Unavailable while it is missing or damaged, HostError where the kernel or a plugin refuses.
         """
         async with self._locks.held(name):
@@ -67,9 +71,11 @@ class Uses:
                     mountpoint = await self._mount(volume, user, place)
                 else:
                     mountpoint = await self._mount_by_plugin(volume, user, place)
-            if not self.has(name, user):
+            new = not self.has(name, user)
+            if new:
                 await self._commits.commit(AddReference(name, self._reference(user, kind)))
-                self._tell("mount", volume, user)
+            if new or told:
+                self._tell("mount", volume, user, told)
             return mountpoint
 
     async def _mount(self, volume: Volume, user: str, place: Place | None) -> str:
@@ -79,8 +85,9 @@ class Uses:
         try:
             return await local.mount(volume, user, place)
         except NotFound as error:
-            await self._noted(volume)
-            raise Unavailable(str(error)) from error
+            now = await self._noted(volume)
+            why = str(error) if now.state is State.OK else trouble(now, local.mountpoint(now))
+            raise Unavailable(why) from error
 
     async def _noted(self, volume: Volume) -> Volume:
         """The record as its directory says, committed."""
@@ -235,6 +242,6 @@ class Uses:
     def _plugin(self, volume: Volume) -> PluginVolumes:
         return self._drivers.plugin(volume.driver)
 
-    def _tell(self, action: str, volume: Volume, user: str) -> None:
+    def _tell(self, action: str, volume: Volume, user: str, told: Mapping[str, str] | None = None) -> None:
         if user != VIEW_REFERENCE:  # looking at a volume is no event
-            self._events.tell(action, volume.name, driver=volume.driver, container=user)
+            self._events.tell(action, volume.name, **{"driver": volume.driver, "container": user, **(told or {})})
