@@ -14,7 +14,11 @@ GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that start
 
 @dataclass(frozen=True)
 class Settings:
-    """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds."""
+    """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds.
+
+    `observe` is a Docker root that a dockerd owns, "" for none; `root` is then where its mirror is kept, and data is
+    read only unless `writable`.
+    """
 
     root: str
     view: str
@@ -26,6 +30,13 @@ class Settings:
     data_plane: str
     idle: float
     log_format: str
+    observe: str = ""
+    writable: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nobody may write through the view."""
+        return bool(self.observe) and not self.writable
 
     def to_json(self) -> str:
         """One line of JSON. A path that is not UTF-8 survives it, because everything else is escaped."""

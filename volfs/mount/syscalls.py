@@ -27,6 +27,7 @@ _AT_EMPTY_PATH = 0x1000
 _AT_STATX_DONT_SYNC = 0x4000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_MS_PRIVATE = 1 << 18
 _MOUNT_ATTR_RDONLY = 1
 _MOUNT_ATTR_NOSUID = 2
 _MOUNT_ATTR_NODEV = 4
@@ -79,7 +80,8 @@ def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool =
     """Mounts the directory of `source_fd` (O_PATH will do) on `target`, without the mounts that lie below it.
 
     Made aside and moved into place complete: the mount is never seen without its attributes, and no name is looked up
-    that somebody could swap for a symlink. Propagation is left as the kernel gives it. Linux 5.12 and later.
+    that somebody could swap for a symlink. Propagation is left as the kernel gives it, but a read-only one is private:
+    a mount that came by propagation could be written to. Linux 5.12 and later.
     """
     attributes = (
         (_MOUNT_ATTR_RDONLY if read_only else 0)
@@ -89,7 +91,8 @@ def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool =
     tree = _syscall(_SYS_OPEN_TREE, target, source_fd, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
     try:
         if attributes:
-            request = struct.pack("=QQQQ", attributes, 0, 0, 0)  # struct mount_attr: set, clear, propagation, userns
+            propagation = _MS_PRIVATE if read_only else 0
+            request = struct.pack("=QQQQ", attributes, 0, propagation, 0)  # struct mount_attr: set, clear, …, userns
             _syscall(_SYS_MOUNT_SETATTR, target, tree, b"", _AT_EMPTY_PATH, request, len(request))
         _syscall(_SYS_MOVE_MOUNT, target, tree, b"", _AT_FDCWD, _bytes(target), _MOVE_MOUNT_F_EMPTY_PATH)
     finally:

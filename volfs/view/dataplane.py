@@ -50,11 +50,12 @@ class _Binding:
 class DataPlane:
     """Binds for a view. With `binds` False everything is served through FUSE, and nothing is bound."""
 
-    def __init__(self, service: VolumeService, view: str, *, binds: bool, idle: float) -> None:
+    def __init__(self, service: VolumeService, view: str, *, binds: bool, idle: float, read_only: bool = False) -> None:
         self._service = service
         self._view = view
         self._binds = binds
         self._idle = idle
+        self._read_only = read_only
         self._bindings: dict[int, _Binding] = {}
         self._overtaken: set[int] = set()
         self._nursery: trio.Nursery | None = None
@@ -157,8 +158,10 @@ class DataPlane:
     def _place(self, source: str, volume: Volume) -> None:
         descriptor = _open(source, volume)
         try:
+            if volume.source is not None and not is_mount_root("", dir_fd=descriptor):
+                raise OSError(errno.EIO, "what its options say has just been unmounted")
             if not is_mount_root(self._target(volume.name)):
-                bind(descriptor, self._target(volume.name))
+                bind(descriptor, self._target(volume.name), read_only=self._read_only)
         finally:
             os.close(descriptor)
 

@@ -23,6 +23,7 @@ class State(Enum):
     MISSING = "missing"  # the entry is there, its directory is not
     DAMAGED = "damaged"  # the directory is there, its opts.json cannot be read
     UNKNOWN = "unknown"  # its plugin does not answer
+    UNMOUNTED = "unmounted"  # of an observed Docker, which has not mounted now what the options say
 
     @property
     def has_data(self) -> bool:
@@ -48,6 +49,8 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Of a plugin's volume the store keeps what the plugin said last: `mountpoint` and `scope`. `found`: it was there
     before anybody asked volfs to make it, and goes when its plugin says that it has gone.
+
+    Of an observed Docker's volume, `identity` tells its directory from another one that gets the same name later.
     """
 
     name: VolumeName
@@ -60,6 +63,7 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
     mountpoint: str = ""
     scope: str = "local"
     found: bool = False
+    identity: str = ""
 
     @property
     def local(self) -> bool:
@@ -76,12 +80,15 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """One user of a volume: a Docker Mount ID, a container, the view.
 
     `boot` is the kernel's boot id at the time: a reboot ends every container. `since` is in seconds since the epoch.
+    `name` and `state` are a container's, in Docker's words, where they are known.
     """
 
     id: str
     kind: Kind
     boot: str
     since: int
+    name: str = ""
+    state: str = ""
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
