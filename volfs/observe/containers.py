@@ -69,10 +69,10 @@ class Containers:
 
 
 def use_of(container: Container, boot: str) -> Use:
-    """A container as a user. Pure."""
-    reference = Reference(
-        container.id, Kind.CONTAINER, boot, _seconds(container.created), container.name, container.state
-    )
+    """A container as a user; of one that does not run, the reference has no boot. Pure."""
+    boot = boot if container.running else ""
+    since = _seconds(container.created)
+    reference = Reference(container.id, Kind.CONTAINER, boot, since, container.name, container.state)
     volumes = (one.name for one in container.mount_points if one.type is MountType.VOLUME and one.driver == LOCAL)
     return Use(reference, frozenset(name for name in volumes if name))
 

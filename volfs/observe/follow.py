@@ -27,6 +27,7 @@ POLL = 60.0  # seconds between two looks that nothing has asked for
 RETRY = 1.0
 CALM = 0.1
 AT_ONCE = 64  # volumes followed at the same time, which share transactions
+_TROUBLE = (State.MISSING, State.DAMAGED)
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +119,10 @@ class Follower:
     def _tell(self, name: str, was: Volume | None, now: Volume | None) -> None:
         if now is None or was is None:
             self._service.events.tell("destroy" if now is None else "create", name, driver=LOCAL)
-        elif was.state is not now.state:
-            level = logging.INFO if now.state in (State.OK, State.UNMOUNTED) else logging.ERROR
-            log.log(level, f"volume {now.state.value}", extra={"volume": name})
+        elif now.state in _TROUBLE and was.state is not now.state:
+            log.error(f"volume {now.state.value}", extra={"volume": name})
+        elif was.state in _TROUBLE and was.state is not now.state:
+            log.info("volume is there again", extra={"volume": name})
 
     def _tell_of_the_root(self, there: bool) -> None:
         if there is self._waiting:
