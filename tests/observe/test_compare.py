@@ -61,7 +61,7 @@ def test_data_that_docker_unmounts_is_no_longer_the_views():
 
 
 def sight(*references, volumes=("xx",)):
-    return Sight({name: SEEN for name in volumes}, {(name, one.id): one for name, one in references})
+    return Sight(dict.fromkeys(volumes, SEEN), {(name, one.id): one for name, one in references})
 
 
 def test_a_container_is_a_user_of_each_of_its_volumes():
