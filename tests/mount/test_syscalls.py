@@ -137,6 +137,14 @@ def test_a_bind_leaves_out_what_is_mounted_below_its_source(place, source_fd, ta
     assert os.listdir(f"{target}/sub") == []
 
 
+def test_what_is_mounted_later_below_the_source_does_not_come_to_a_read_only_bind(place, source_fd, target):
+    syscalls.bind(source_fd, target, read_only=True)
+    tmpfs(str(place / "source" / "sub"))
+    (place / "source" / "sub" / "inside").touch()
+    assert os.listdir(f"{target}/sub") == []
+    assert not {word for word in mounted(target).propagation if word.startswith(("shared", "master"))}
+
+
 def test_a_bind_takes_the_directory_that_was_opened_not_the_name(place, source_fd, target):
     (place / "source").rename(place / "moved")
     (place / "source").symlink_to("/etc")

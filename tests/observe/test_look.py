@@ -187,6 +187,20 @@ def test_a_config_that_cannot_be_read_leaves_the_container_what_it_was(files, do
     assert caplog.text.count("what a container uses is not known") == 1
 
 
+def test_a_volume_follows_what_is_mounted_of_which_nothing_is_heard(files, docker, monkeypatch):
+    settle(monkeypatch)
+    files.create("fast", options=TMPFS)
+    files.create("plain")
+    before = docker.look()
+    assert before.volumes["fast"].state is State.UNMOUNTED
+    monkeypatch.setattr("volfs.observe.driver.is_mount_root", lambda path, **_: "fast" in path)
+    mounted = docker.look()
+    assert {name: one.state for name, one in mounted.volumes.items()} == {"fast": State.OK, "plain": State.OK}
+    assert docker.look() == mounted
+    monkeypatch.undo()
+    assert docker.look() == before
+
+
 def test_what_changes_is_heard(files, docker):
     files.create("xx")
     files.container(A, "xx")

@@ -128,7 +128,7 @@ class Container(msgspec.Struct, frozen=True):
     id: str
     name: str = ""
     created: str = ""
-    state: str = ""
+    state: str = "created"
     running: bool = False
     pid: int = 0
     mount_label: str = ""

@@ -2,7 +2,7 @@
 
     wake    inotify, the kernel's mount table, or a pause: SETTLING after something half done, RETRY while the root is
             not there or cannot be watched, else POLL
-    calm    what comes together is looked at together; never more than half of the time is spent on looking
+    calm    what comes together is looked at together: CALM, or as long as the last look took, but at most MOST_CALM
     look    in a thread
     commit  what differs, and so to the view, its caches, and the events
 
@@ -13,6 +13,7 @@ seconds, also where dockerd makes and removes volumes all the time.
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import trio
 
@@ -26,6 +27,7 @@ from volfs.volume.volume import LOCAL, State, Volume
 POLL = 60.0  # seconds between two looks that nothing has asked for
 RETRY = 1.0
 CALM = 0.1
+MOST_CALM = 0.5
 AT_ONCE = 64  # volumes followed at the same time, which share transactions
 _TROUBLE = (State.MISSING, State.DAMAGED)
 
@@ -44,15 +46,16 @@ class Follower:
     async def run(self) -> None:
         """Looks whenever there may be something new."""
         mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        afresh = False
         try:
             while True:
                 began = trio.current_time()
-                sight = await trio.to_thread.run_sync(self._docker.look)
-                if sight != self._shown:
+                sight = await trio.to_thread.run_sync(partial(self._docker.look, afresh=afresh))
+                if afresh or sight != self._shown:
                     await self._show(sight)
-                await trio.sleep(max(CALM, trio.current_time() - began))
-                if not await self._something(mounts, self._pause(sight)):
-                    self._shown = None
+                await trio.sleep(min(max(CALM, trio.current_time() - began), MOST_CALM))
+                pause = self._pause(sight)
+                afresh = not await self._something(mounts, pause) and pause == POLL
         finally:
             os.close(mounts)
             self._docker.watches.close()

@@ -9,7 +9,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ class DockerRoot:
         self._containers = Containers(driver.root / "containers", self.watches, boot)
         self._directories: dict[str, _Directory] = {}
         self._kept: dict[str, tuple[Record | None, Volume]] = {}
+        self._mountable: list[str] = []  # volumes with options
         self._absent: dict[str, float] = {}
         self._store_state: object = None
         self._complaint = ""
@@ -64,11 +65,15 @@ class DockerRoot:
         for name in list(self._directories) if everything else heard.volumes:
             self._directories.pop(name, None)
         self._containers.doubt(None if everything else heard.containers)
-        self._settled = True
-        there = self._scan()
-        if there:
-            self._read_store()
-        volumes = dict(self._volumes())
+        last = self._last
+        if last is not None and last.there and last.settled and not everything and not heard.volumes:
+            there, volumes = True, self._with_mounts(last.volumes)
+        else:
+            self._settled = True
+            there = self._scan()
+            if there:
+                self._read_store()
+            volumes = dict(self._volumes())
         uses = self._containers.look(sorted(_names(self.driver.root / "containers")))
         references = {(name, one.reference.id): one.reference for one in uses for name in one.volumes}
         self._last = Sight(volumes, references, there, self._settled)
@@ -130,7 +135,7 @@ class DockerRoot:
 
     def _volumes(self) -> Iterator[tuple[str, Volume]]:
         now = time.time()
-        kept, self._kept = self._kept, {}
+        kept, self._kept, self._mountable = self._kept, {}, []
         for name, directory in self._directories.items():
             record = self.driver.records.get(name)
             if record is not None and record.driver not in ("", LOCAL):
@@ -143,6 +148,17 @@ class DockerRoot:
             volume = self._missing(name, now < since + SETTLING)
             if volume is not None:
                 yield name, volume
+
+    def _with_mounts(self, volumes: Mapping[str, Volume]) -> Mapping[str, Volume]:
+        """The same volumes, of which nothing was heard: only what Docker has mounted may be otherwise."""
+        now = {name: self._as_mounted(self._kept[name][1]) for name in self._mountable}
+        return {**volumes, **now} if any(volumes[name] != one for name, one in now.items()) else volumes
+
+    def _as_mounted(self, volume: Volume) -> Volume:
+        """A volume with options, whose data can be had only while Docker has it mounted."""
+        if self.driver.can_show(volume.name, volume.options):
+            return volume
+        return msgspec.structs.replace(volume, state=State.UNMOUNTED)
 
     def _volume(
         self,
@@ -169,8 +185,9 @@ class DockerRoot:
             volume = msgspec.structs.replace(volume, identity=directory.identity)
         if volume.state is State.OK:
             self._kept[name] = record, volume
-            if volume.source is not None and not self.driver.can_show(name, volume.options):
-                return msgspec.structs.replace(volume, state=State.UNMOUNTED)
+            if volume.source is not None:
+                self._mountable.append(name)
+                return self._as_mounted(volume)
         return volume
 
     def _is_volume(self, name: str) -> bool:
