@@ -315,7 +315,27 @@ def test_a_root_that_appears_later_is_waited_for(observe, tmp_path):
     os.rename(tmp_path / "away", files.root)
     until(lambda: observing.state("db") == "ok")
     assert observing.data("db").is_dir()
+    until(lambda: observing.log().count("Docker's volumes are there") == 2)
     assert observing.log().count("waited for") == 2
+    assert "volume missing" not in observing.log()
+
+
+def test_a_volume_whose_directory_is_taken_away_is_missing_until_it_is_back(observe, tmp_path):
+    files = DockerFiles(tmp_path / "docker").begin()
+    files.create("db")
+    files.create("other")
+    files.container("a" * 64, "db", name="web")
+    observing = observe(files.root)
+    os.rename(files.root / "volumes" / "db", tmp_path / "away")
+    until(lambda: observing.state("db") == "missing")
+    until(lambda: "volume missing volume=db used_by=web" in observing.log())
+    assert os.listdir(observing.view / "db") == ["meta", "opts.json"]
+    observing.stop()
+    observing.start()
+    assert (observing.state("db"), observing.state("other")) == ("missing", "ok")
+    os.rename(tmp_path / "away", files.root / "volumes" / "db")
+    until(lambda: observing.state("db") == "ok")
+    assert observing.users("db") == {"web": "running"}
 
 
 def test_observers_and_a_volfs_with_volumes_of_its_own_run_side_by_side(observe, serve, clean):

@@ -23,13 +23,18 @@ References = Mapping[tuple[str, str], Reference]
 class Sight:
     """A Docker root at one moment: volumes by name, without serials, and references by (volume, id).
 
-    `there`: it could be looked at. `settled`: nothing in it is half done, as far as one can see.
+    `why` it could not be looked at, "" where it could. `settled`: nothing in it is half done, as far as one can see.
     """
 
     volumes: Mapping[str, Volume]
     references: References
-    there: bool = True
+    why: str = ""
     settled: bool = field(default=True, compare=False)
+
+    @property
+    def there(self) -> bool:
+        """Whether Docker's volumes could be looked at."""
+        return not self.why
 
 
 def volume_changes(before: Volume | None, seen: Volume | None) -> list[Change]:

@@ -20,16 +20,16 @@ import trio
 from volfs.errors import VolfsError
 from volfs.observe.compare import Sight, differing, reference_changes, volume_changes
 from volfs.observe.look import SETTLING, DockerRoot
+from volfs.observe.restore import TROUBLE, tell_trouble
 from volfs.volume.changes import Change
 from volfs.volume.service import LISTED_AT_ONCE, VolumeService
-from volfs.volume.volume import LOCAL, State, Volume
+from volfs.volume.volume import LOCAL, Volume
 
 POLL = 60.0  # seconds between two looks that nothing has asked for
 RETRY = 1.0
 CALM = 0.1
 MOST_CALM = 0.5
 AT_ONCE = 64  # volumes followed at the same time, which share transactions
-_TROUBLE = (State.MISSING, State.DAMAGED)
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ class Follower:
             self._docker.watches.close()
 
     def _pause(self, sight: Sight) -> float:
+        if sight is not self._shown and sight != self._shown:
+            return RETRY  # what could not be shown
         if not sight.there or not self._docker.watches.whole:
             return RETRY
         return POLL if sight.settled else SETTLING
@@ -81,7 +83,8 @@ class Follower:
         return not pause.cancelled_caught
 
     async def _show(self, sight: Sight) -> None:
-        self._tell_of_the_root(sight.there)
+        if sight.why:
+            self._tell_of_the_root(sight.why)
         try:
             names = await self._differing(sight)
             for at in range(0, len(names), AT_ONCE):
@@ -92,9 +95,10 @@ class Follower:
             for at in range(0, len(users), AT_ONCE):
                 await self._service.commits.commit(*users[at : at + AT_ONCE])
         except* VolfsError as errors:
-            log.warning("what Docker has changed cannot be shown yet", extra={"why": str(errors.exceptions[0])})
+            log.warning("what Docker has changed cannot be shown yet", extra={"why": _first(errors)})
         else:
             self._shown = sight
+            self._tell_of_the_root(sight.why)
 
     async def _differing(self, sight: Sight) -> list[str]:
         """The names whose records are not as they were seen."""
@@ -122,13 +126,24 @@ class Follower:
     def _tell(self, name: str, was: Volume | None, now: Volume | None) -> None:
         if now is None or was is None:
             self._service.events.tell("destroy" if now is None else "create", name, driver=LOCAL)
-        elif now.state in _TROUBLE and was.state is not now.state:
-            log.error(f"volume {now.state.value}", extra={"volume": name})
-        elif was.state in _TROUBLE and was.state is not now.state:
+        elif self._waiting or was.state is now.state:
+            return  # that all of them have gone, and are back, is said once
+        elif now.state in TROUBLE:
+            tell_trouble(now, self._service.references(name))
+        elif was.state in TROUBLE:
             log.info("volume is there again", extra={"volume": name})
 
-    def _tell_of_the_root(self, there: bool) -> None:
-        if there is self._waiting:
-            self._waiting = not there
-            message = "Docker's volumes are there" if there else "Docker's volumes are waited for"
-            log.info(message, extra={"directory": str(self._docker.driver.volumes)})
+    def _tell_of_the_root(self, why: str) -> None:
+        place = str(self._docker.driver.volumes)
+        if why and not self._waiting:
+            log.warning("Docker's volumes are waited for", extra={"directory": place, "why": why})
+        elif self._waiting and not why:
+            log.info("Docker's volumes are there", extra={"directory": place})
+        self._waiting = bool(why)
+
+
+def _first(errors: BaseExceptionGroup[VolfsError]) -> str:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)

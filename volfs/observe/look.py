@@ -67,28 +67,28 @@ class DockerRoot:
         self._containers.doubt(None if everything else heard.containers)
         last = self._last
         if last is not None and last.there and last.settled and not everything and not heard.volumes:
-            there, volumes = True, self._with_mounts(last.volumes)
+            why, volumes = "", self._with_mounts(last.volumes)
         else:
             self._settled = True
-            there = self._scan()
-            if there:
+            why = self._scan()
+            if not why:
                 self._read_store()
             volumes = dict(self._volumes())
         uses = self._containers.look(sorted(_names(self.driver.root / "containers")))
         references = {(name, one.reference.id): one.reference for one in uses for name in one.volumes}
-        self._last = Sight(volumes, references, there, self._settled)
+        self._last = Sight(volumes, references, why, self._settled)
         return self._last
 
     # Names
 
-    def _scan(self) -> bool:
-        """Brings the directories up to date; returns whether Docker's volumes are there."""
+    def _scan(self) -> str:
+        """Brings the directories up to date; returns why Docker's volumes cannot be listed, "" where they can."""
         before, self._directories = self._directories, {}
         trusted, self._scanned = self._scanned - SETTLING, time.time()
         try:
             descriptor = _open_directory(self.driver.volumes)
-        except OSError:
-            return False
+        except OSError as error:
+            return error.strerror or str(error)
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
@@ -101,7 +101,7 @@ class DockerRoot:
                             self._directories[name] = directory
         finally:
             os.close(descriptor)
-        return True
+        return ""
 
     # Docker's store
 

@@ -8,7 +8,7 @@ catalogue that was lost: a new one counts on from the clock.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from volfs.volume import probe
 from volfs.volume.changes import Change, DropReference
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.store import MapFull, Store
-from volfs.volume.volume import Kind
+from volfs.volume.volume import Kind, Reference, State, Volume, users
 
 CATALOGUE = "observed.mdb"
 BATCH = 5_000  # changes in one transaction
+TROUBLE = (State.MISSING, State.DAMAGED)
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,23 @@ def recover(docker: DockerRoot, state: Path, view: str) -> Store:
 def _mirror(catalogue: Path, docker: DockerRoot, view: str) -> Store:
     store = Store(catalogue, first_serial=time.time_ns() // 1_000_000)
     try:
-        changes = iter([*_unbound(store, view), *_changes(store, docker.look())])
+        sight = docker.look()
+        changes = iter([*_unbound(store, view), *_changes(store, sight)])
         while batch := list(islice(changes, BATCH)):
             _commit(store, batch)
+        for volume in sight.volumes.values() if sight.there else ():
+            if volume.state in TROUBLE:
+                tell_trouble(volume, store.references(volume.name))
     except VolfsError:
         store.close()
         raise
     return store
+
+
+def tell_trouble(volume: Volume, references: Sequence[Reference]) -> None:
+    """Says in the log that a volume cannot be used, and which containers need it."""
+    names = [one.name or one.id for one in users(references)]
+    log.error(f"volume {volume.state.value}", extra={"volume": volume.name, "used_by": ",".join(names) or "nobody"})
 
 
 def _changes(store: Store, sight: Sight) -> Iterator[Change]:
