@@ -410,7 +410,8 @@ def looking(observing):
         thread.join()
 
 
-def test_looking_leaves_no_trace_not_even_an_access_time(observe, clean):
+@pytest.mark.parametrize("plane", ["bind", "fuse"])
+def test_looking_leaves_no_trace_not_even_an_access_time(observe, clean, plane):
     root = clean.place / "data"
     clean("volume", "create", "--label", "a=1", "db")
     clean("volume", "create", *TMPFS, "scratch")
@@ -419,12 +420,14 @@ def test_looking_leaves_no_trace_not_even_an_access_time(observe, clean):
     said = content(root / "volumes")
     never_read(paths)
     before = traces(paths)
-    observing = observe(root)
+    observing = observe(root, "--data-plane", plane)
     assert (observing.data("db") / "below" / "file").read_text() == "x\n"
     assert observing.users("db") == {"web": "exited"}
     observing.kill_daemon()
     observing.ready(2)
     assert os.listdir(observing.data("db")) == ["below"]
+    code, figures = volfs(observing, "df")
+    assert (code, figures.splitlines()[1].split()[:2]) == (0, ["db", "2B"])
     assert observing.stop() == 0
     assert traces(paths) == before
     assert content(root / "volumes") == said

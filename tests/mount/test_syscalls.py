@@ -154,6 +154,27 @@ def test_what_is_mounted_later_below_the_source_does_not_come_to_a_read_only_bin
     assert mounted(target).propagation == ()
 
 
+def test_a_read_only_copy_is_seen_by_nobody_and_leaves_no_trace(place, source_fd):
+    tmpfs(str(place / "source" / "sub"))
+    (place / "source" / "sub" / "inside").write_text("there")
+    for path in (place / "source" / "file", place / "source"):
+        os.utime(path, ns=(1, path.stat().st_mtime_ns))
+    before = syscalls.read_mountinfo()
+    copy = syscalls.read_only_copy(source_fd)
+    try:
+        assert syscalls.read_mountinfo() == before
+        assert Path(f"/proc/self/fd/{copy}/file").read_text() == "here"
+        assert sorted(os.listdir(f"/proc/self/fd/{copy}")) == ["file", "sub"]
+        for name in ("new", "sub/new"):
+            with pytest.raises(OSError) as caught:
+                os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=copy)
+            assert caught.value.errno == errno.EROFS
+        assert syscalls.is_mount_root("sub", dir_fd=copy)
+    finally:
+        os.close(copy)
+    assert [os.stat(path).st_atime_ns for path in (place / "source", place / "source" / "file")] == [1, 1]
+
+
 def test_a_bind_takes_the_directory_that_was_opened_not_the_name(place, source_fd, target):
     (place / "source").rename(place / "moved")
     (place / "source").symlink_to("/etc")

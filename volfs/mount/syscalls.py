@@ -24,6 +24,7 @@ _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_NO_AUTOMOUNT = 0x800
 _AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
 _AT_STATX_DONT_SYNC = 0x4000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -88,15 +89,33 @@ def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool =
         | (_MOUNT_ATTR_NOSUID if nosuid else 0)
         | (_MOUNT_ATTR_NODEV if nodev else 0)
     )
-    tree = _syscall(_SYS_OPEN_TREE, target, source_fd, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    tree = _copied(source_fd, target, attributes, _MS_PRIVATE if read_only else 0)
     try:
-        if attributes:
-            propagation = _MS_PRIVATE if read_only else 0
-            request = struct.pack("=QQQQ", attributes, 0, propagation, 0)  # struct mount_attr: set, clear, …, userns
-            _syscall(_SYS_MOUNT_SETATTR, target, tree, b"", _AT_EMPTY_PATH, request, len(request))
         _syscall(_SYS_MOVE_MOUNT, target, tree, b"", _AT_FDCWD, _bytes(target), _MOVE_MOUNT_F_EMPTY_PATH)
     finally:
         os.close(tree)
+
+
+def read_only_copy(source_fd: int) -> int:
+    """A descriptor of the same directory in read-only mounts of its own, those below it too, which nobody else sees.
+
+    Nothing can be written by it, and what is read by it keeps its access time. They go with its last user.
+    """
+    return _copied(source_fd, "", _MOUNT_ATTR_RDONLY, _MS_PRIVATE, _AT_RECURSIVE)
+
+
+def _copied(source_fd: int, path: str, attributes: int, propagation: int, recursive: int = 0) -> int:
+    """A detached copy of the mount at `source_fd`, as an O_PATH descriptor; `path` is for an error's text."""
+    flags = _AT_EMPTY_PATH | recursive
+    tree = _syscall(_SYS_OPEN_TREE, path, source_fd, b"", flags | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    try:
+        if attributes:
+            request = struct.pack("=QQQQ", attributes, 0, propagation, 0)  # struct mount_attr: set, clear, …, userns
+            _syscall(_SYS_MOUNT_SETATTR, path, tree, b"", flags, request, len(request))
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
 
 
 def is_mount_root(path: str, *, dir_fd: int | None = None) -> bool:
