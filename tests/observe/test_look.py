@@ -136,6 +136,7 @@ def test_a_store_that_is_damaged_while_it_is_followed_costs_no_label(files, dock
 def test_a_root_that_goes_away_and_comes_back_has_the_same_volumes(files, docker, monkeypatch):
     settle(monkeypatch)
     files.create("xx", labels={"a": "1"})
+    docker.look()
     before = docker.look()
     os.rename(files.root, files.root.with_name("away"))
     seen = docker.look()

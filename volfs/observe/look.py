@@ -59,8 +59,8 @@ class DockerRoot:
 
     def look(self, *, afresh: bool = False) -> Sight:
         """What there is now. `afresh`: without trust in having heard of every change."""
-        heard = self.watches.hear()
         self.watches.watch_root()
+        heard = self.watches.hear()
         everything = afresh or heard.lost or not self.watches.whole
         for name in list(self._directories) if everything else heard.volumes:
             self._directories.pop(name, None)

@@ -39,6 +39,7 @@ class Watches:
         self._root = root
         self._inotify = Inotify()
         self._places: dict[int, Path] = {}
+        self._of_root: dict[Path, int | None] = {}
         self._containers: dict[str, int] = {}
         self._lost = False
         self.descriptor = self._inotify.descriptor
@@ -53,14 +54,16 @@ class Watches:
         return heard
 
     def watch_root(self) -> None:
-        """Watches the directories that there are once; one that has taken another's place makes all heard lost."""
+        """Watches the directories that there are; one that has gone, or taken another's place, makes all heard lost."""
         changes = {self._root: _NAMES, self._root / "containers": _NAMES, self._root / "volumes": _NAMES}
         changes[self._root / "volumes"] |= inotify.MODIFY
         for place, mask in changes.items():
             watch = self._watch(place, mask | _SELF)
-            if watch is not None and self._places.get(watch) != place:
-                self._places[watch] = place
+            if watch != self._of_root.get(place):
+                self._of_root[place] = watch
                 self._lost = True
+            if watch is not None:
+                self._places[watch] = place
 
     def watch_container(self, container: str) -> None:
         """Watches a container's directory."""
