@@ -28,7 +28,7 @@ from volfs.volume.volume import LOCAL, Volume
 POLL = 60.0  # seconds between two looks that nothing has asked for
 RETRY = 1.0
 CALM = 0.1
-MOST_CALM = 0.5
+MOST_CALM = 0.3
 AT_ONCE = 64  # volumes followed at the same time, which share transactions
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,9 @@ class Follower:
             while True:
                 began = trio.current_time()
                 sight = await trio.to_thread.run_sync(partial(self._docker.look, afresh=afresh))
-                if afresh or sight != self._shown:
+                if afresh:
+                    self._shown = None  # the catalogue itself is compared
+                if sight != self._shown:
                     await self._show(sight)
                 await trio.sleep(min(max(CALM, trio.current_time() - began), MOST_CALM))
                 pause = self._pause(sight)
@@ -95,22 +97,26 @@ class Follower:
             for at in range(0, len(users), AT_ONCE):
                 await self._service.commits.commit(*users[at : at + AT_ONCE])
         except* VolfsError as errors:
+            self._shown = None
             log.warning("what Docker has changed cannot be shown yet", extra={"why": _first(errors)})
         else:
             self._shown = sight
             self._tell_of_the_root(sight.why)
 
     async def _differing(self, sight: Sight) -> list[str]:
-        """The names whose records are not as they were seen."""
+        """The names whose records are not as they were seen: since the last time, or, after trouble, at all."""
+        if (shown := self._shown) is not None:
+            names = {*shown.volumes, *sight.volumes}
+            return [name for name in names if shown.volumes.get(name) != sight.volumes.get(name)]
         unknown = set(sight.volumes)
-        names: list[str] = []
+        differ: list[str] = []
         batch = self._service.store.volumes(limit=LISTED_AT_ONCE)
         while batch:
             unknown.difference_update(volume.name for volume in batch)
-            names.extend(differing(batch, sight.volumes))
+            differ.extend(differing(batch, sight.volumes))
             await trio.lowlevel.checkpoint()
             batch = self._service.store.volumes(after=batch[-1].name, limit=LISTED_AT_ONCE)
-        return sorted(unknown) + names
+        return sorted(unknown) + differ
 
     async def _follow(self, name: str, seen: Volume | None) -> None:
         was: Volume | None = None

@@ -185,7 +185,7 @@ class DockerRoot:
             volume = msgspec.structs.replace(volume, identity=directory.identity)
         if volume.state is State.OK:
             self._kept[name] = record, volume
-            if volume.source is not None:
+            if volume.options and volume.source is not None:
                 self._mountable.append(name)
                 return self._as_mounted(volume)
         return volume
