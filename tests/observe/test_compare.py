@@ -45,6 +45,13 @@ def test_another_directory_of_the_name_is_another_volume():
     assert volume_changes(KNOWN, again) == [Delete("xx"), Put(again)]
 
 
+def test_a_new_volume_comes_with_those_who_use_it():
+    again = changed(SEEN, identity="7.2")
+    assert volume_changes(None, SEEN, [WEB]) == [Put(SEEN), AddReference("xx", WEB)]
+    assert volume_changes(KNOWN, again, [WEB]) == [Delete("xx"), Put(again), AddReference("xx", WEB)]
+    assert volume_changes(KNOWN, SEEN, [WEB]) == []
+
+
 def test_a_volume_whose_directory_is_missing_stays_the_same_one():
     missing = Volume("xx", 0, 0, labels={"a": "1"}, state=State.MISSING)
     [put, gone] = volume_changes(KNOWN, missing)

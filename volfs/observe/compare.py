@@ -8,7 +8,7 @@ neither                             taken out
 container, running or not           a user of each of its volumes, with its name and state
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -36,20 +36,31 @@ class Sight:
         """Whether Docker's volumes could be looked at."""
         return not self.why
 
+    def used_by(self) -> dict[str, list[Reference]]:
+        """The references to each volume."""
+        result: dict[str, list[Reference]] = {}
+        for (name, _), one in self.references.items():
+            result.setdefault(name, []).append(one)
+        return result
 
-def volume_changes(before: Volume | None, seen: Volume | None) -> list[Change]:
-    """From the catalogue's volume of a name (None: none) to the one that was seen."""
+
+def volume_changes(before: Volume | None, seen: Volume | None, used_by: Sequence[Reference] = ()) -> list[Change]:
+    """From the catalogue's volume of a name (None: none) to the one that was seen, a new one with its users."""
     if before is None:
-        return [Put(seen)] if seen is not None else []
+        return [Put(seen), *_used(seen, used_by)] if seen is not None else []
     if seen is None:
         return [Delete(before.name)]
     now = mirrored(before, seen)
     if now == before:
         return []
     if now.serial == 0:
-        return [Delete(before.name), Put(now)]
+        return [Delete(before.name), Put(now), *_used(now, used_by)]
     lost = before.state.has_data and not now.state.has_data
     return [Put(now), *([DropReference(now.name, VIEW_REFERENCE)] if lost else [])]
+
+
+def _used(volume: Volume, used_by: Sequence[Reference]) -> list[Change]:
+    return [AddReference(volume.name, one) for one in used_by]
 
 
 def mirrored(before: Volume, seen: Volume) -> Volume:

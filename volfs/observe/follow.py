@@ -23,7 +23,7 @@ from volfs.observe.look import SETTLING, DockerRoot
 from volfs.observe.restore import TROUBLE, tell_trouble
 from volfs.volume.changes import Change
 from volfs.volume.service import LISTED_AT_ONCE, VolumeService
-from volfs.volume.volume import LOCAL, Volume
+from volfs.volume.volume import LOCAL, Reference, Volume
 
 POLL = 60.0  # seconds between two looks that nothing has asked for
 RETRY = 1.0
@@ -89,10 +89,11 @@ class Follower:
             self._tell_of_the_root(sight.why)
         try:
             names = await self._differing(sight)
+            used_by = sight.used_by()
             for at in range(0, len(names), AT_ONCE):
                 async with trio.open_nursery() as nursery:
                     for name in names[at : at + AT_ONCE]:
-                        nursery.start_soon(self._follow, name, sight.volumes.get(name))
+                        nursery.start_soon(self._follow, name, sight.volumes.get(name), used_by.get(name, []))
             users = reference_changes(list(self._service.store.all_references()), sight)
             for at in range(0, len(users), AT_ONCE):
                 await self._service.commits.commit(*users[at : at + AT_ONCE])
@@ -118,13 +119,13 @@ class Follower:
             batch = self._service.store.volumes(after=batch[-1].name, limit=LISTED_AT_ONCE)
         return sorted(unknown) + differ
 
-    async def _follow(self, name: str, seen: Volume | None) -> None:
+    async def _follow(self, name: str, seen: Volume | None, used_by: Sequence[Reference]) -> None:
         was: Volume | None = None
 
         def decide(before: Volume | None) -> Sequence[Change]:
             nonlocal was
             was = before
-            return volume_changes(before, seen)
+            return volume_changes(before, seen, used_by)
 
         await self._service.follow(name, decide)
         self._tell(name, was, seen)
