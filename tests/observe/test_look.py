@@ -81,6 +81,22 @@ def test_a_volume_that_is_being_removed_is_not_missing_yet(files, docker, monkey
     assert docker.look().volumes["xx"].state is State.OK
 
 
+def test_a_volume_that_goes_in_the_middle_of_a_look_is_looked_at_again(files, docker, monkeypatch):
+    files.create("xx", labels={"a": "1"})
+    before = docker.look()
+
+    def describe(name):
+        os.rename(files.root / "volumes" / "xx", files.root / "elsewhere")
+        return ObservedDriver.describe(docker.driver, name)
+
+    monkeypatch.setattr(docker.driver, "describe", describe)
+    assert docker.look() == before
+    seen = docker.look()
+    assert (seen, seen.settled) == (before, False)
+    settle(monkeypatch)
+    assert docker.look().volumes["xx"].state is State.MISSING
+
+
 def test_a_volume_that_is_missing_at_the_first_look_is_missing(files, docker):
     files.entry("xx", labels={"a": "1"})
     seen = docker.look().volumes["xx"]

@@ -128,6 +128,8 @@ class Follower:
             return volume_changes(before, seen, used_by)
 
         await self._service.follow(name, decide)
+        if was is not None and self._shown is not None:
+            was = self._shown.volumes.get(name)  # somebody who touched it may have noted its state already
         self._tell(name, was, seen)
 
     def _tell(self, name: str, was: Volume | None, now: Volume | None) -> None:

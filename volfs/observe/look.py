@@ -178,9 +178,9 @@ class DockerRoot:
         else:
             try:
                 description = self.driver.describe(name)
-            except (NotFound, HostError):
+            except (NotFound, HostError):  # it has gone since its name was read: the next look says what that means
                 self._settled = False
-                return None
+                return self._last.volumes.get(name) if self._last is not None else None
             volume = described(VolumeName(name), description)
             volume = msgspec.structs.replace(volume, identity=directory.identity)
         if volume.state is State.OK:
