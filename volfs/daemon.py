@@ -7,6 +7,7 @@
       Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
       Usage.run         measures when asked         Mending.run     volumes in trouble, looked at again
       settle            owed invalidations, checks  lifeline        ends with the keeper
+      Follower.run      where a Docker root is observed: what Docker has changed
 
 Law: stopping is crashing, starting is recovering. SIGTERM only adds that the view gives its volumes back; what must be
 true after a crash is seen to by restore, never on the way out.
@@ -22,6 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import trio
 
@@ -34,6 +36,10 @@ from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
+from volfs.observe.driver import ObservedDriver
+from volfs.observe.follow import Follower
+from volfs.observe.look import DockerRoot
+from volfs.observe.restore import recover as mirror
 from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
 from volfs.view import serving, tree
 from volfs.view.dataplane import DataPlane
@@ -74,11 +80,11 @@ class Held:
 class Daemon:
     """A running daemon: the parts, made from the settings and what restore found."""
 
-    def __init__(self, settings: Settings, held: Held, driver: LocalDriver, store: Store, plan: Plan) -> None:
+    def __init__(self, settings: Settings, held: Held, restored: "Restored") -> None:
+        driver, self._store, self._plan, docker = restored
         self._settings = settings
         self._held = held
-        self._store = store
-        self._plan = plan
+        store, plan = self._store, self._plan
         self._ending = trio.Event()
         self._replaced = False
         self._writer = Writer(store)
@@ -88,8 +94,11 @@ class Daemon:
         self._lists = Lists(self._service)
         self._evidence = Evidence(self._service, settings.view)
         self._mending = Mending(self._service)
+        self._follower = Follower(docker, self._service) if docker is not None else None
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
-        self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
+        self._plane = DataPlane(
+            self._service, settings.view, binds=binds, idle=settings.idle, read_only=settings.read_only
+        )
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
         self._invalidator = Invalidator()
@@ -107,7 +116,8 @@ class Daemon:
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._lists.run)
             nursery.start_soon(self._evidence.run)
-            nursery.start_soon(self._mending.run)
+            if self._follower is None:
+                nursery.start_soon(self._mending.run)
             nursery.start_soon(self._service.usage.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
@@ -115,6 +125,8 @@ class Daemon:
             http = trio.Event()
             await nursery.start(self._serve_http, http)
             await self._settle()
+            if self._follower is not None:
+                nursery.start_soon(self._follower.run)
             self._report_ready(began)
             nursery.start_soon(self._verify)
             await self._ending.wait()
@@ -144,12 +156,16 @@ class Daemon:
     async def _changed(self, owed: Owed) -> None:
         """Makes a committed change visible."""
         current = self._store.get(owed.name)
-        if current is None or current.serial != owed.serial:
+        if current is None or current.serial != owed.serial or self._is_taken_away(current):
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         if current is not None:
             self._mending.note(current)
         await self._invalidator.send(notices(owed, current))
+
+    def _is_taken_away(self, volume: Volume) -> bool:
+        """Whether the data went while the volume stays: Docker has unmounted it."""
+        return self._follower is not None and not volume.state.has_data
 
     async def _figures_changed(self, owed: Sequence[Owed]) -> None:
         await self._invalidator.send(notices_of_figures(owed))
@@ -208,10 +224,10 @@ class Daemon:
                 "unmounted": len(self._plan.unmount),
                 "seconds": round(time.monotonic() - began, 3),
                 "view": self._settings.view,
-                "root": self._settings.root,
+                "root": self._settings.observe or self._settings.root,
             },
         )
-        if self._store.count() == 0:
+        if self._store.count() == 0 and self._follower is None:
             socket = f"{self._settings.run_dir}/volfs.sock"
             host = "" if socket == DEFAULT_SOCKET else f"--host {socket} "
             log.info("no volume yet", extra={"make_one_with": f"volfs {host}create NAME"})
@@ -252,26 +268,44 @@ class Daemon:
             log.warning("the view's volumes are left mounted", extra={"why": str(error)})
 
 
+class Restored(NamedTuple):
+    """What restore has brought together; `docker` where a Docker root is observed."""
+
+    driver: LocalDriver
+    store: Store
+    plan: Plan
+    docker: DockerRoot | None = None
+
+
+def _restored(settings: Settings) -> Restored:
+    if settings.observe:
+        observed = ObservedDriver(Path(settings.observe))
+        docker = DockerRoot(observed, boot_id())
+        return Restored(observed, mirror(docker, Path(settings.root), settings.view), Plan(), docker)
+    driver = LocalDriver(Path(settings.root))
+    owner.claim(driver.root)  # held until this process ends
+    driver.prepare()
+    store, plan = restore(driver, settings.view, adopting=settings.adopt)
+    recover_containers(driver.volumes.parent, store)
+    return Restored(driver, store, plan)
+
+
 def main(arguments: list[str]) -> int:
     """Runs a daemon with what the keeper handed down, or, handed nothing, restores only; returns its exit code."""
     began = time.monotonic()
     settings = Settings.from_json(arguments[0])
     logs.configure(settings.log_format)
     try:
-        driver = LocalDriver(Path(settings.root))
-        owner.claim(driver.root)  # held until this process ends
-        driver.prepare()
-        store, plan = restore(driver, settings.view, adopting=settings.adopt)
-        recover_containers(driver.volumes.parent, store)
+        restored = _restored(settings)
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         return GIVE_UP
     if len(arguments) == 1:
-        store.close()
+        restored.store.close()
         return 0
     held = Held(**json.loads(arguments[1]))
     try:
-        trio.run(Daemon(settings, held, driver, store, plan).run, began, strict_exception_groups=True)
+        trio.run(Daemon(settings, held, restored).run, began, strict_exception_groups=True)
     except Exception:
         log.exception("the daemon failed")
         return 1

@@ -17,6 +17,8 @@ _SEVERAL = ("plugin_sockets", "plugin_path")
 class Settings:
     """Paths are absolute; `mode` and `gid` are those of the view's root; `idle` is in seconds.
 
+    `observe` is a Docker root that a dockerd owns, "" for none; `root` is then where its mirror is kept, and data is
+    read only unless `writable`.
     `until_unmounted`: whoever unmounts the view wants it to end. `adopt`: a Docker root may be taken over. What is new
     has a default: an upgrade replaces the daemon under a keeper that has never heard of it.
     """
@@ -33,6 +35,13 @@ class Settings:
     until_unmounted: bool = False
     plugin_path: tuple[str, ...] = PLUGIN_PATH
     adopt: bool = False
+    observe: str = ""
+    writable: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nobody may write through the view."""
+        return bool(self.observe) and not self.writable
 
     def to_json(self) -> str:
         """One line of JSON. A path that is not UTF-8 survives it, because everything else is escaped."""

@@ -130,3 +130,32 @@ def test_a_daemon_understands_the_settings_of_an_older_and_of_a_newer_keeper():
 def test_adopting_is_off_until_it_is_asked_for(serve):
     assert [serve(*words)[1].adopt for words in ([], ["--adopt"])] == [False, True]
     assert serve(VOLFS_ADOPT="1")[1].adopt
+
+
+def test_observing_needs_no_other_option(serve):
+    _, settings, _ = serve("--observe", "/var/lib/docker/")
+    assert (settings.observe, settings.view) == ("/var/lib/docker", "/mnt/docker-volumes")
+    assert (settings.root, settings.run_dir) == ("/run/volfs/observed", "/run/volfs")
+    assert (settings.plugin_sockets, settings.plugin_path) == ((), ())
+    assert settings.read_only
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_the_places_of_an_observer_can_be_given(serve):
+    _, settings, _ = serve("--observe", "d", "--view", "/v", "--run-dir", "/run/x", "--writable")
+    assert (settings.observe, settings.view, settings.root) == (os.path.abspath("d"), "/v", "/run/x/observed")
+    assert not settings.read_only
+    assert serve(VOLFS_OBSERVE="/d")[1].observe == "/d"
+
+
+@pytest.mark.parametrize("words", ["--root r", "--plugin-socket s", "--plugin-path p"])
+def test_what_a_daemon_with_volumes_of_its_own_needs_does_not_go_with_observing(serve, words):
+    _, settings, why = serve("--observe", "/d", *words.split())
+    assert settings is None
+    assert why == f"{words.split()[0]} does not go with --observe, which only shows what a Docker has"
+
+
+def test_the_data_of_a_root_is_always_writable(serve):
+    _, settings, why = serve("--writable")
+    assert settings is None
+    assert "--writable goes with --observe" in why

@@ -220,3 +220,20 @@ def test_any_json_is_a_container_or_invalid(points, host):
 def test_a_damaged_file_is_a_container_or_invalid(position, junk, lost):
     with suppress(Invalid):
         assert isinstance(parse(REAL[:position] + junk + REAL[position + lost :], b"{}"), Container)
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ({}, "created"),
+        ({"StartedAt": "0001-01-01T00:00:00Z"}, "created"),
+        ({"StartedAt": "2026-11-24T05:07:06.123456789Z"}, "exited"),
+        ({"Running": True}, "running"),
+        ({"Running": True, "Paused": True}, "paused"),
+        ({"Running": True, "Restarting": True}, "restarting"),
+        ({"RemovalInProgress": True}, "removing"),
+        ({"Dead": True}, "dead"),
+    ],
+)
+def test_a_containers_state_is_said_in_dockers_word(state, word):
+    assert parse(json.dumps({"ID": ID, "State": state}).encode(), None).state == word

@@ -10,6 +10,8 @@ from volfs.mount import syscalls
 from volfs.mount.mountinfo import at, under
 from volfs.mount.options import MS_BIND, MS_RDONLY
 
+MS_SHARED = 1 << 20
+
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
 
 
@@ -135,6 +137,42 @@ def test_a_bind_leaves_out_what_is_mounted_below_its_source(place, source_fd, ta
     (place / "source" / "sub" / "inside").touch()
     syscalls.bind(source_fd, target)
     assert os.listdir(f"{target}/sub") == []
+
+
+def test_what_is_mounted_later_below_the_source_does_not_come_to_a_read_only_bind(place, target):
+    shared = place / "shared"
+    shared.mkdir()
+    tmpfs(str(shared))
+    syscalls.mount("", str(shared), flags=MS_SHARED)
+    (shared / "sub").mkdir()
+    descriptor = os.open(shared, os.O_PATH | os.O_DIRECTORY)
+    syscalls.bind(descriptor, target, read_only=True)
+    os.close(descriptor)
+    tmpfs(str(shared / "sub"))
+    (shared / "sub" / "inside").touch()
+    assert os.listdir(f"{target}/sub") == []
+    assert mounted(target).propagation == ()
+
+
+def test_a_read_only_copy_is_seen_by_nobody_and_leaves_no_trace(place, source_fd):
+    tmpfs(str(place / "source" / "sub"))
+    (place / "source" / "sub" / "inside").write_text("there")
+    for path in (place / "source" / "file", place / "source"):
+        os.utime(path, ns=(1, path.stat().st_mtime_ns))
+    before = syscalls.read_mountinfo()
+    copy = syscalls.read_only_copy(source_fd)
+    try:
+        assert syscalls.read_mountinfo() == before
+        assert Path(f"/proc/self/fd/{copy}/file").read_text() == "here"
+        assert sorted(os.listdir(f"/proc/self/fd/{copy}")) == ["file", "sub"]
+        for name in ("new", "sub/new"):
+            with pytest.raises(OSError) as caught:
+                os.open(name, os.O_WRONLY | os.O_CREAT, dir_fd=copy)
+            assert caught.value.errno == errno.EROFS
+        assert syscalls.is_mount_root("sub", dir_fd=copy)
+    finally:
+        os.close(copy)
+    assert [os.stat(path).st_atime_ns for path in (place / "source", place / "source" / "file")] == [1, 1]
 
 
 def test_a_bind_takes_the_directory_that_was_opened_not_the_name(place, source_fd, target):

@@ -6,6 +6,7 @@ Every option has an environment variable, for units and containers: VOLFS_ROOT, 
 import grp
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from volfs.cli import arguments
 from volfs.settings import PLUGIN_PATH, Settings
 
 OFF = "none"
+OBSERVED_VIEW = "/mnt/docker-volumes"
 
 
 def _absolute(_context: click.Context, option: click.Parameter, path: str) -> str:
@@ -43,6 +45,28 @@ def _gid(_context: click.Context, option: click.Parameter, group: str | None) ->
         return int(group) if re.fullmatch("[0-9]{1,9}", group) else grp.getgrnam(group).gr_gid
     except KeyError:
         raise click.BadParameter(f'there is no group "{group}" on this host', param=option) from None
+
+
+def _optional(context: click.Context, option: click.Parameter, path: str) -> str:
+    return _absolute(context, option, path) if path else ""
+
+
+def _observing(settings: Settings) -> Settings:
+    """The settings of a daemon that observes: it has no volumes of its own, and so nothing for Docker to use."""
+    for name in ("root", "adopt", "plugin_sockets", "plugin_path"):
+        if _given(name):
+            option = name.removesuffix("s").replace("_", "-")
+            raise click.UsageError(f"--{option} does not go with --observe, which only shows what a Docker has")
+    view = settings.view if _given("view") else OBSERVED_VIEW
+    root = f"{settings.run_dir}/observed"
+    return replace(settings, root=root, view=view, plugin_sockets=(), plugin_path=())
+
+
+def _given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) in (
+        click.core.ParameterSource.COMMANDLINE,
+        click.core.ParameterSource.ENVIRONMENT,
+    )
 
 
 def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float:
@@ -86,6 +110,15 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
 @click.option(
     "--idle", default="5m", envvar="VOLFS_IDLE", callback=_idle, help="An unused bind goes after: 30s, 5m, 1h."
 )
+@click.option(
+    "--observe",
+    default="",
+    metavar="DIR",
+    envvar="VOLFS_OBSERVE",
+    callback=_optional,
+    help="Show the volumes of a running Docker instead, from its data root: /var/lib/docker. Nothing is changed there.",
+)
+@click.option("--writable", is_flag=True, envvar="VOLFS_WRITABLE", help="With --observe: _data can be written to.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", envvar="VOLFS_LOG_FORMAT")
 @click.option(
     "--until-unmounted",
@@ -104,6 +137,8 @@ def serve(
     mode: int,
     data_plane: str,
     idle: float,
+    observe: str,
+    writable: bool,
     log_format: str,
     until_unmounted: bool,
     adopt: bool,
@@ -117,8 +152,9 @@ def serve(
     from volfs.adopt import mark
     from volfs.dockerroot import owner
 
-    owner.refuse_owned(Path(root))
-    if not adopt:
+    if not observe:
+        owner.refuse_owned(Path(root))
+    if not observe and not adopt:
         mark.refuse_unadopted(Path(root))
     settings = Settings(
         root=root,
@@ -133,5 +169,11 @@ def serve(
         log_format=log_format,
         until_unmounted=until_unmounted,
         adopt=adopt,
+        observe=observe,
+        writable=writable,
     )
+    if observe:
+        settings = _observing(settings)
+    elif writable:
+        raise click.UsageError("--writable goes with --observe: the data of a root can always be written to")
     return keeper.serve(settings)

@@ -121,11 +121,14 @@ class MountPoint(msgspec.Struct, frozen=True):
 class Container(msgspec.Struct, frozen=True):
     """A container. The paths of its network files are empty until it has been started once, and may lie anywhere.
 
+    `created` is RFC 3339, `state` Docker's word: created, running, paused, restarting, removing, exited or dead.
     `tmpfs` are destinations, clean, and the text of their options.
     """
 
     id: str
     name: str = ""
+    created: str = ""
+    state: str = "created"
     running: bool = False
     pid: int = 0
     mount_label: str = ""
@@ -143,7 +146,12 @@ class Container(msgspec.Struct, frozen=True):
 
 class _State(_GoStruct, frozen=True):
     running: bool = False
+    paused: bool = False
+    restarting: bool = False
+    removal_in_progress: bool = False
+    dead: bool = False
     pid: int = 0
+    started_at: str = ""
 
 
 class _MountPoint(_GoStruct, frozen=True):
@@ -163,6 +171,7 @@ class _MountPoint(_GoStruct, frozen=True):
 class _Config(_GoStruct, frozen=True):
     id: str = ""
     name: str = ""
+    created: str = ""
     state: _State = _State()
     mount_label: str = ""
     process_label: str = ""
@@ -195,6 +204,8 @@ def parse(config: bytes, hostconfig: bytes | None) -> Container:
     return Container(
         id=read.id,
         name=read.name.removeprefix("/"),
+        created=read.created,
+        state=_state(read.state),
         running=read.state.running,
         pid=read.state.pid,
         mount_label=read.mount_label,
@@ -209,6 +220,17 @@ def parse(config: bytes, hostconfig: bytes | None) -> Container:
         readonly_rootfs=host.readonly_rootfs,
         findings=findings.all(),
     )
+
+
+def _state(state: _State) -> str:
+    """As Docker's StateString; what was never started has Go's zero time for its start."""
+    if state.running:
+        return "paused" if state.paused else "restarting" if state.restarting else "running"
+    if state.removal_in_progress:
+        return "removing"
+    if state.dead:
+        return "dead"
+    return "created" if state.started_at in ("", "0001-01-01T00:00:00Z") else "exited"
 
 
 def _paths(config: _Config) -> Iterator[str]:

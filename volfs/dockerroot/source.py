@@ -37,6 +37,19 @@ def read_metadata(path: Path) -> tuple[list[metadata.Record], bolt.Reading]:
     return records, bolt.Reading(reading.pairs, (*reading.findings, _CHANGING), reading.transaction)
 
 
+def state_of(path: Path) -> tuple[int, int, int | None]:
+    """What tells one state of a metadata.db from another: the file, and its newest transaction. Raises as above."""
+    descriptor = _open(path)
+    try:
+        found = os.fstat(descriptor)
+        beginning = os.pread(descriptor, bolt.BEGINNING, 0) if stat.S_ISREG(found.st_mode) else b""
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", error.errno) from error
+    finally:
+        os.close(descriptor)
+    return found.st_dev, found.st_ino, bolt.newest_transaction(beginning)
+
+
 def read_text(path: Path) -> bytes:
     """A small file, such as a container's config.v2.json. Raises as `read_metadata` does."""
     descriptor = _open(path)

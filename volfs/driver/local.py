@@ -97,6 +97,13 @@ class LocalDriver:
         with _host_errors(f"the volumes in {self._root} cannot be looked at"):
             return int(self.volumes.stat().st_mtime)
 
+    def check_writable(self) -> None:
+        """Raises Invalid where volumes are only looked at: then nobody makes or removes one here."""
+
+    def can_show(self, name: str, options: Mapping[str, str] | None) -> bool:  # noqa: ARG002
+        """Whether the data can be had: yes, what the options say is mounted when somebody needs it."""
+        return True
+
     def exists(self, name: str) -> bool:
         """Whether there is a real directory for `name`."""
         if not is_volume_name(name):

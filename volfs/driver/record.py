@@ -69,7 +69,7 @@ def read_record(directory: int) -> Description:
     if created is None:
         created = int(os.fstat(directory).st_ctime)
     try:
-        options = _agreed_options(_read("opts.json", directory), meta.options)
+        options = agreed_options(_read("opts.json", directory), meta.options)
     except Invalid as error:
         return Description(created, "local", meta.labels, meta.options, f"opts.json: {error}")
     return Description(created, "local", meta.labels, options)
@@ -95,11 +95,14 @@ def meta_text(description: Description) -> bytes:
         raise Invalid("labels and options must be text that UTF-8 can hold") from None
 
 
-def _agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> dict[str, str] | None:
-    """What opts.json says, in the words of meta.json where both say the same: opts.json drops empty values."""
+def agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> dict[str, str] | None:
+    """What opts.json says, in the words that are remembered where both say the same: opts.json drops empty values.
+
+    Raises Invalid where it cannot be read, or is missing although mount options are remembered.
+    """
     if text is None:
         if mount_source(remembered):
-            raise Invalid("is missing, but meta.json says that there are mount options")
+            raise Invalid("is missing, although the volume was made with mount options")
         return remembered
     found = from_text(text)
     try:

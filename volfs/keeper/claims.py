@@ -120,6 +120,15 @@ def _check_apart(view: str, root: str) -> None:
         raise Invalid(f"the root {root} is inside of the view {view}, which would hide it: give a directory elsewhere")
 
 
+def check_observed(observed: str, view: str, run_dir: str) -> None:
+    """Raises Invalid where a path of ours is inside of the Docker root that is only looked at, or the view hides it."""
+    for path in (view, run_dir):
+        if f"{resolved(path)}/".startswith(observed.rstrip("/") + "/"):
+            raise Invalid(f"{path} is inside of {observed}, where nothing is to be changed: give a directory elsewhere")
+    if observed.startswith(view + "/"):
+        raise Invalid(f"{observed} is inside of the view {view}, which would hide it: give a directory elsewhere")
+
+
 def _same_lock(root: str, ours: str) -> bool:
     """Whether a view is from the root that is locked already: then nobody else serves it."""
     try:

@@ -19,7 +19,7 @@ from volfs.mount import syscalls
 
 DEVICE = "/dev/fuse"
 FSTYPE = "fuse.volfs"
-_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 _NOTIFY_RESEND = struct.pack("=IiQ", 16, 7, 0)  # struct fuse_out_header with FUSE_NOTIFY_RESEND and no body
 _LONGEST_INIT = 1 << 20  # bytes; the kernel refuses a read with less room than its longest request
 
@@ -56,9 +56,10 @@ class Connection:
         return True
 
 
-def mount_view(root: str, view: str) -> Connection:
+def mount_view(root: str, view: str, *, read_only: bool = False) -> Connection:
     """Mounts the view and reads the kernel's FUSE_INIT. Raises HostError, saying what to do."""
-    descriptor = _mount_privileged(root, view) if syscalls.can_mount() else _mount_by_fusermount(root, view)
+    mount = _mount_privileged if syscalls.can_mount() else _mount_by_fusermount
+    descriptor = mount(root, view, read_only)
     try:
         return Connection(descriptor, os.read(descriptor, _LONGEST_INIT))
     except OSError as error:
@@ -74,11 +75,11 @@ def detach_view(view: str) -> None:
         subprocess.run(["fusermount3", "-u", "-z", "-q", "--", view], check=False, stderr=subprocess.DEVNULL)
 
 
-def _mount_privileged(root: str, view: str) -> int:
+def _mount_privileged(root: str, view: str, read_only: bool) -> int:
     descriptor = _open_device()
     options = f"fd={descriptor},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
     try:
-        syscalls.mount(root, view, FSTYPE, _MS_NOSUID | _MS_NODEV, options)
+        syscalls.mount(root, view, FSTYPE, _MS_NOSUID | _MS_NODEV | (_MS_RDONLY if read_only else 0), options)
     except OSError as error:
         os.close(descriptor)
         raise HostError(f"the view {view} cannot be mounted: {error.strerror}", error.errno) from error
@@ -98,7 +99,7 @@ def _open_device() -> int:
         raise HostError(f"{DEVICE} cannot be opened: {error.strerror}; {what_to_do}", error.errno) from error
 
 
-def _mount_by_fusermount(root: str, view: str) -> int:
+def _mount_by_fusermount(root: str, view: str, read_only: bool) -> int:
     os.close(_open_device())  # for its message: fusermount3's own says less
     program = shutil.which("fusermount3")
     if program is None:
@@ -106,7 +107,8 @@ def _mount_by_fusermount(root: str, view: str) -> int:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         source = root.replace("\\", "\\\\").replace(",", "\\,")
-        command = [program, "-o", f"default_permissions,nosuid,nodev,fsname={source},subtype=volfs", "--", view]
+        options = f"default_permissions,nosuid,nodev{',ro' if read_only else ''},fsname={source},subtype=volfs"
+        command = [program, "-o", options, "--", view]
         environment = {**os.environ, "_FUSE_COMMFD": str(theirs.fileno())}
         result = subprocess.run(
             command, env=environment, pass_fds=(theirs.fileno(),), check=False, capture_output=True, text=True

@@ -36,8 +36,9 @@ def serve(settings: Settings) -> int:
     logs.configure(settings.log_format)
     try:
         root, view = claims.resolved(settings.root), claims.resolved(settings.view)
+        observe = claims.resolved(settings.observe) if settings.observe else ""
         with ExitStack() as stack:
-            return Keeper(replace(settings, root=root, view=view), stack).run()
+            return Keeper(replace(settings, root=root, view=view, observe=observe), stack).run()
     except VolfsError as error:
         print(f"volfs: {error}", file=sys.stderr)
         sockets.notify(f"STATUS={error}")
@@ -54,12 +55,14 @@ class Keeper:
         self._failures = 0
         self._lingering: list[subprocess.Popen[bytes]] = []
         self._wakeup = _catch_signals(stack)
+        if settings.observe:
+            claims.check_observed(settings.observe, settings.view, settings.run_dir)
         self._lock = claims.lock_root(settings.root, settings.view)
         stack.callback(os.close, self._lock)
         below = claims.claim_view(settings.view, settings.root)
         stack.callback(os.close, below)
         self._listeners = self._listen(stack)
-        self._connection = mount_view(settings.root, settings.view)
+        self._connection = mount_view(settings.root, settings.view, read_only=settings.read_only)
         stack.callback(self._close_view)
 
     def _socket_paths(self) -> list[str]:
@@ -132,7 +135,8 @@ class Keeper:
         if self._connection.answered:
             log.warning("the kernel cannot send requests again, or the view was unmounted: it is mounted afresh")
         self._close_view()
-        self._connection = mount_view(self._settings.root, self._settings.view)
+        settings = self._settings
+        self._connection = mount_view(settings.root, settings.view, read_only=settings.read_only)
         return True
 
     def _tidy(self) -> None:

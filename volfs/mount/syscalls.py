@@ -29,10 +29,11 @@ _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_NO_AUTOMOUNT = 0x800
 _AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
 _AT_STATX_DONT_SYNC = 0x4000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 4
-_AT_RECURSIVE = 0x8000
+_MS_PRIVATE = 1 << 18
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 _STATX_SIZE = 256
 _STATX_ATTRIBUTES = 8  # offset of stx_attributes in struct statx
@@ -86,16 +87,14 @@ def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool =
     """Mounts the directory of `source_fd` (O_PATH will do) on `target`, without the mounts that lie below it.
 
     Made aside and moved into place complete: the mount is never seen without its attributes, and no name is looked up
-    that somebody could swap for a symlink. Propagation is left as the kernel gives it. Linux 5.12 and later.
+    that somebody could swap for a symlink. Propagation is left as the kernel gives it, but a read-only one is private:
+    a mount that came by propagation could be written to. Linux 5.12 and later.
     """
     attributes = (
         (ATTRIBUTE_RDONLY if read_only else 0) | (ATTRIBUTE_NOSUID if nosuid else 0) | (ATTRIBUTE_NODEV if nodev else 0)
     )
-    tree = _syscall(_SYS_OPEN_TREE, target, source_fd, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    tree = _copied(source_fd, target, attributes, _MS_PRIVATE if read_only else 0)
     try:
-        if attributes:
-            request = struct.pack("=QQQQ", attributes, 0, 0, 0)  # struct mount_attr: set, clear, propagation, userns
-            _syscall(_SYS_MOUNT_SETATTR, target, tree, b"", _AT_EMPTY_PATH, request, len(request))
         _syscall(_SYS_MOVE_MOUNT, target, tree, b"", _AT_FDCWD, _bytes(target), _MOVE_MOUNT_F_EMPTY_PATH)
     finally:
         os.close(tree)
@@ -116,6 +115,28 @@ def change_attributes(target: str, *, set_: int = 0, clear: int = 0, below: bool
 def sync_file_system(descriptor: int) -> None:
     """syncfs(2): what was written to the file system of this descriptor is durable when it returns."""
     _check(_libc.syncfs(descriptor), "")
+
+
+def read_only_copy(source_fd: int) -> int:
+    """A descriptor of the same directory in read-only mounts of its own, those below it too, which nobody else sees.
+
+    Nothing can be written by it, and what is read by it keeps its access time. They go with its last user.
+    """
+    return _copied(source_fd, "", ATTRIBUTE_RDONLY, _MS_PRIVATE, _AT_RECURSIVE)
+
+
+def _copied(source_fd: int, path: str, attributes: int, propagation: int, recursive: int = 0) -> int:
+    """A detached copy of the mount at `source_fd`, as an O_PATH descriptor; `path` is for an error's text."""
+    flags = _AT_EMPTY_PATH | recursive
+    tree = _syscall(_SYS_OPEN_TREE, path, source_fd, b"", flags | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    try:
+        if attributes:
+            request = struct.pack("=QQQQ", attributes, 0, propagation, 0)  # struct mount_attr: set, clear, …, userns
+            _syscall(_SYS_MOUNT_SETATTR, path, tree, b"", flags, request, len(request))
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
 
 
 def is_mount_root(path: str, *, dir_fd: int | None = None) -> bool:

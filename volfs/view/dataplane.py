@@ -24,7 +24,7 @@ import trio
 from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
 from volfs.mount.mountinfo import under
-from volfs.mount.syscalls import bind, detach, expire, is_mount_root, read_mountinfo
+from volfs.mount.syscalls import bind, detach, expire, is_mount_root, read_mountinfo, read_only_copy
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
@@ -51,11 +51,12 @@ class _Binding:
 class DataPlane:
     """Binds for a view. With `binds` False everything is served through FUSE, and nothing is bound."""
 
-    def __init__(self, service: VolumeService, view: str, *, binds: bool, idle: float) -> None:
+    def __init__(self, service: VolumeService, view: str, *, binds: bool, idle: float, read_only: bool = False) -> None:
         self._service = service
         self._view = view
         self._binds = binds
         self._idle = idle
+        self._read_only = read_only
         self._bindings: dict[int, _Binding] = {}
         self._overtaken: set[int] = set()
         self._nursery: trio.Nursery | None = None
@@ -123,7 +124,8 @@ class DataPlane:
             raise OSError(errno.EIO, os.strerror(errno.EIO))  # never the directory below a mount that is not there
         if not volume.local and not trio.from_thread.run_sync(self._service.uses.has, volume.name, VIEW_REFERENCE):
             raise OSError(errno.EIO, os.strerror(errno.EIO))  # its plugin was not asked, or did not answer
-        return _open(mountpoint, volume)
+        descriptor = _open(mountpoint, volume)
+        return _untouching(descriptor) if self._read_only else descriptor
 
     def _target(self, name: str) -> str:
         return f"{self._view}/{file_name(name)}/_data"
@@ -167,8 +169,10 @@ class DataPlane:
     def _place(self, source: str, volume: Volume) -> None:
         descriptor = _open(source, volume)
         try:
+            if volume.source is not None and not is_mount_root("", dir_fd=descriptor):
+                raise OSError(errno.EIO, "what its options say has just been unmounted")
             if not is_mount_root(self._target(volume.name)):
-                bind(descriptor, self._target(volume.name))
+                bind(descriptor, self._target(volume.name), read_only=self._read_only)
         finally:
             os.close(descriptor)
 
@@ -202,3 +206,13 @@ def _open(mountpoint: str, volume: Volume) -> int:
     """An O_PATH descriptor of the data. Where a plugin has it is the plugin's word, and may be a symlink of its."""
     follow = os.O_NOFOLLOW if volume.local else 0
     return os.open(mountpoint, os.O_PATH | os.O_DIRECTORY | follow | os.O_CLOEXEC)
+
+
+def _untouching(descriptor: int) -> int:
+    """A descriptor of the same that changes nothing, not even an access time, where we may make one."""
+    try:
+        copy = read_only_copy(descriptor)
+    except PermissionError:  # the view itself is read only all the same
+        return descriptor
+    os.close(descriptor)
+    return copy

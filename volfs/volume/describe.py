@@ -26,12 +26,15 @@ def shown(volume: Volume, mountpoint: str, references: Sequence[Reference]) -> d
         "Options": volume.options,
         "Scope": volume.scope,
         "Status": {"State": volume.state.value},
-        "UsedBy": [
-            {"Id": one.id, "Kind": one.kind.value, "Since": rfc3339(one.since)}
-            for one in references
-            if one.kind is not Kind.LEAVING
-        ],
+        "UsedBy": [_user(one) for one in references if one.kind is not Kind.LEAVING],
     }
+
+
+def _user(one: Reference) -> dict[str, str]:
+    """A user; `Name` and `State` only where they are known."""
+    known = {"Name": one.name, "State": one.state}
+    told = {key: text for key, text in known.items() if text}
+    return {"Id": one.id, "Kind": one.kind.value, **told, "Since": rfc3339(one.since)}
 
 
 NOT_MEASURED = -1  # Docker's size of what it could not measure

@@ -49,7 +49,8 @@ def observe(driver: LocalDriver, volume: Volume) -> tuple[State, dict[str, str] 
     gone = volume.source is not None and not description.options
     if description.damage or gone:
         return State.DAMAGED, volume.options
-    return State.OK, description.options or volume.options
+    options = description.options or volume.options
+    return State.OK if driver.can_show(volume.name, options) else State.UNMOUNTED, options
 
 
 def returned(driver: LocalDriver, volume: Volume) -> Volume:
@@ -80,4 +81,6 @@ def trouble(volume: Volume, mountpoint: str) -> str:
     directory = mountpoint.rpartition("/")[0]
     if volume.state is State.MISSING:
         return f"the volume is missing: put its directory {directory} back, or remove the volume"
+    if volume.state is State.UNMOUNTED:
+        return "the volume is not mounted now: Docker mounts it while a container that uses it runs"
     return f"the volume is {volume.state.value}: its {directory}/opts.json cannot be read; mend the file"

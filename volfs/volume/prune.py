@@ -33,6 +33,7 @@ class Prune:
         """
         if self._running.locked():
             raise Conflict("a prune operation is already running")
+        self._service.drivers.local.hands.check_writable()
         async with self._running:
             names: list[str] = []
             reclaimed = 0

@@ -6,7 +6,7 @@ only then answered. One lock a volume; a listing and a `get` take none, but for 
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import trio
@@ -14,7 +14,7 @@ import trio
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
 from volfs.errors import Conflict, InUse, NotFound
-from volfs.volume.changes import Delete, Put
+from volfs.volume.changes import Change, Delete, Put
 from volfs.volume.commits import Commits
 from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
@@ -128,6 +128,7 @@ class VolumeService:
             there = self.store.get(name)
             if there is not None and not _same_driver(there, driver).found:
                 return there
+            self.drivers.local.hands.check_writable()
             with named("create", name):
                 volume = await self.drivers.of(driver or (there.driver if there else LOCAL)).create(name, *wanted)
             # One that was only found in its plugin belongs to whoever asks for it to be made.
@@ -149,6 +150,7 @@ class VolumeService:
                 if force:
                     return
                 raise NotFound(f"get {name}: no such volume")
+            self.drivers.local.hands.check_writable()
             in_use_by = await self.uses.of(name)
             if in_use_by:
                 raise InUse(f"remove {name}: volume is in use - [{', '.join(in_use_by)}]")
@@ -164,6 +166,12 @@ class VolumeService:
     def busy(self, name: str) -> bool:
         """Whether somebody changes or mounts the volume just now."""
         return self._locks.busy(name)
+
+    async def follow(self, name: str, changes: Callable[[Volume | None], Sequence[Change]]) -> None:
+        """Commits what `changes` makes of a volume's record, which nobody else changes meanwhile."""
+        async with self._locks.held(name):
+            if wanted := changes(self.store.get(name)):
+                await self.commits.commit(*wanted)
 
     async def note(self, name: str, before: Volume | None, after: Volume | None) -> None:
         """Commits what somebody learned of a volume, unless it was changed since it was `before`. None: not there."""

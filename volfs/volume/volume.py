@@ -23,6 +23,7 @@ class State(Enum):
     MISSING = "missing"  # the entry is there, its directory is not
     DAMAGED = "damaged"  # the directory is there, its opts.json cannot be read
     UNKNOWN = "unknown"  # its plugin does not answer
+    UNMOUNTED = "unmounted"  # of an observed Docker, which has not mounted now what the options say
 
     @property
     def has_data(self) -> bool:
@@ -49,6 +50,8 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Of a plugin's volume the store keeps what the plugin said last: `mountpoint` and `scope`. `found`: it was there
     before anybody asked volfs to make it, and goes when its plugin says that it has gone.
+
+    Of an observed Docker's volume, `identity` tells its directory from another one that gets the same name later.
     """
 
     name: VolumeName
@@ -61,6 +64,7 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
     mountpoint: str = ""
     scope: str = "local"
     found: bool = False
+    identity: str = ""
 
     @property
     def local(self) -> bool:
@@ -78,12 +82,15 @@ class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `boot` is the kernel's boot id at the time: a reboot ends every container. It is empty for a container that is only
     there, in ROOT/containers, and not known to run. `since` is in seconds since the epoch.
+    `name` and `state` are a container's, in Docker's words, where they are known.
     """
 
     id: str
     kind: Kind
     boot: str
     since: int
+    name: str = ""
+    state: str = ""
 
     @property
     def running(self) -> bool:
