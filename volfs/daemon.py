@@ -84,7 +84,7 @@ class Daemon:
         self._lists = Lists(self._service)
         self._evidence = Evidence(self._service, settings.view)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
-        self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
+        self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle, stale=plan.stale)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
         self._invalidator = Invalidator()

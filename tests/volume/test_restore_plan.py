@@ -109,7 +109,6 @@ def test_mounts_that_are_none_of_ours_are_left_alone():
         "/r/volumes2/aa/_data",
         "/r/other/_data",
         VIEW,
-        f"{VIEW}/aa/_data",
     ]
     assert planned([Entry("aa", has_options=True)], ["aa"], mounted=elsewhere).empty
 
@@ -125,6 +124,18 @@ def test_the_view_uses_what_is_bound_on_it_and_nothing_else():
     references = [("aa", look()), ("bb", look())]
     result = planned(entries, names, references=references, mounted=[f"{VIEW}/aa/_data"])
     assert result.drop == [("bb", "view")]
+
+
+def test_what_is_bound_over_the_view_without_a_user_on_record_has_the_view_as_one_and_stays_mounted():
+    paths = [f"{VOLUMES}/aa/_data", f"{VIEW}/aa/_data"]
+    assert planned([Entry("aa", has_options=True)], ["aa"], mounted=paths) == Plan(kept=1, verify=["aa"], see=["aa"])
+    leaving = [("aa", user("view", Kind.LEAVING))]
+    assert planned([Entry("aa", "other")], references=leaving, mounted=paths[1:]) == Plan(kept=1, see=["aa"])
+
+
+def test_a_bind_of_what_is_not_mounted_any_more_is_stale_and_no_user():
+    result = planned([Entry("aa", has_options=True)], ["aa"], references=[("aa", look())], mounted=[f"{VIEW}/aa/_data"])
+    assert result == Plan(kept=1, verify=["aa"], stale=["aa"], drop=[("aa", "view")])
 
 
 @pytest.mark.parametrize(
@@ -208,6 +219,11 @@ class World:
             self.references.pop(key, None)
         for name, reference in result.leave:
             self.references[name, reference.id] = msgspec.structs.replace(reference, kind=Kind.LEAVING)
+        for name in result.see:
+            self.references[name, "view"] = look()
+        for name in result.stale:
+            self.references.pop((name, "view"), None)
+            self.mounted = [path for path in self.mounted if path != f"{VIEW}/{name}/_data"]
         for path in result.unmount:
             last = len(self.mounted) - 1 - self.mounted[::-1].index(path)
             assert not any(other.startswith(path + "/") for other in self.mounted[last + 1 :])
@@ -281,10 +297,10 @@ def test_only_references_are_dropped_that_cannot_be_used_any_more(world):
     result = world.plan()
     for name, id_ in result.drop:
         one = world.references[name, id_]
-        bound = f"{VIEW}/{name}/_data" in world.mounted
+        bound = f"{VIEW}/{name}/_data" in world.mounted and name not in result.stale
         assert one.boot != NOW or name in result.finished or (one.kind is Kind.VIEW and not bound)
     for key, one in world.references.items():
-        if unusable(one, world, key[0]):
+        if unusable(one, world, key[0], result):
             assert key in result.drop or (key[0], one) in result.leave
 
 
@@ -296,5 +312,6 @@ def test_the_view_leaves_a_plugins_volume_only_where_the_plugin_may_still_have_i
         assert f"{VIEW}/{name}/_data" not in world.mounted
 
 
-def unusable(one, world, name):
-    return one.boot != NOW or (one.kind is Kind.VIEW and f"{VIEW}/{name}/_data" not in world.mounted)
+def unusable(one, world, name, result):
+    bound = f"{VIEW}/{name}/_data" in world.mounted and name not in result.stale
+    return one.boot != NOW or (one.kind is Kind.VIEW and not bound)

@@ -6,6 +6,7 @@ Runs before anything is served, in the only thread there is. Every step may be c
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
-from volfs.volume.volume import Kind, State
+from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State
 
 CATALOGUE = "metadata.mdb"
 BATCH = 5_000  # changes in one transaction
@@ -97,6 +98,8 @@ def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:
     for work in result.sweep:
         if not removing_serial(work):
             _sweep(driver, work)
+    with suppress(VolfsError):  # a note that cannot be deleted harms nobody
+        Notes(driver.volumes.parent).sweep()
     for batch in _batches(_changes(result, store, driver)):
         _commit(store, batch)
 
@@ -126,6 +129,8 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
         yield DropReference(name, id_)
     for name, reference in result.leave:
         yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING))
+    for name in result.see:
+        yield AddReference(name, Reference(VIEW_REFERENCE, Kind.VIEW, boot_id(), int(time.time())))
 
 
 def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:
