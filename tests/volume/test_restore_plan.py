@@ -129,8 +129,12 @@ def test_the_view_uses_what_is_bound_on_it_and_nothing_else():
 def test_what_is_bound_over_the_view_without_a_user_on_record_has_the_view_as_one_and_stays_mounted():
     paths = [f"{VOLUMES}/aa/_data", f"{VIEW}/aa/_data"]
     assert planned([Entry("aa", has_options=True)], ["aa"], mounted=paths) == Plan(kept=1, verify=["aa"], see=["aa"])
+
+
+def test_what_is_bound_of_a_plugin_that_may_have_been_told_that_the_view_left_is_stale():
     leaving = [("aa", user("view", Kind.LEAVING))]
-    assert planned([Entry("aa", "other")], references=leaving, mounted=paths[1:]) == Plan(kept=1, see=["aa"])
+    bind = [f"{VIEW}/aa/_data"]
+    assert planned([Entry("aa", "other")], references=leaving, mounted=bind) == Plan(kept=1, stale=["aa"])
 
 
 def test_a_bind_of_what_is_not_mounted_any_more_is_stale_and_no_user():

@@ -8,7 +8,7 @@
     note of a plugin's volume        recalled, where the entry went with a catalogue that was lost
     reference of another boot        dropped; so is the view's where nothing is bound any more
     the view's of a plugin's volume  leaving, where nothing is bound any more: the plugin has yet to be told
-    bound, and no user on record     the view is one again: who looked there may have written
+    bound, and no user on record     the view is one again: who looked there may have written; of a plugin's: stale
     bound, and not what is mounted   stale: taken away once the view is served, which lies on the way there
     work directory                   swept
 
@@ -195,7 +195,8 @@ def _live_references(
 ) -> set[str]:
     """The names of volumes that somebody still uses; what nobody can use any more goes to `drop` or `leave`.
 
-    `seen` are those that are bound over the view: what has no such user on record goes to `see`.
+    `seen` are those that are bound over the view: what has no such user on record goes to `see`, but a plugin's, which
+    may have been told that the view has left, to `stale`.
     """
     gone = {*result.finished}
     live: set[str] = set()
@@ -210,7 +211,8 @@ def _live_references(
             live.add(name)
             if reference.kind is Kind.VIEW:
                 unrecorded.discard(name)
-    result.see.extend(sorted(unrecorded))
+    result.see.extend(sorted(unrecorded.difference(of_plugins)))
+    result.stale.extend(sorted(unrecorded.intersection(of_plugins)))
     return live | unrecorded
 
 

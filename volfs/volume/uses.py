@@ -141,6 +141,7 @@ class Uses:
     async def dismiss_all(self, volume: Volume) -> None:
         """To be called with the volume's lock held, before a plugin removes it: nobody counts as a user any more."""
         for one in self._store.references(volume.name):
+            await self._commits.commit(AddReference(volume.name, self._reference(one.id, Kind.LEAVING)))
             with suppress(HostError):
                 await self._dismiss(volume, one.id)
 
