@@ -9,6 +9,7 @@ connection; asked again it succeeds, and what it was about is then as it was ask
 
 import json
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -59,7 +60,7 @@ class Clients:
         served = self._world.served
         while (now := time.monotonic()) < deadline:
             if (self.kills + self.replaced) % 4 == 3:
-                os.kill(served.keeper.pid, 1)
+                served.keeper.send_signal(signal.SIGHUP)
                 self.replaced += 1
             else:
                 served.kill_daemon()

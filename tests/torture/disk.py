@@ -5,7 +5,7 @@
     log    HEAD(kind, time, offset, length) [bytes]   kind: write, or flush, which is noted once it is over
 
 A disk keeps what it was given in a cache of its own until it is flushed. So after a cut there is everything that was
-written before the last flush that was over, and of the writes since then any part, in any order: `image` makes such a disk.
+written before the last flush that was over, and of the writes since then any part, in any order: `image` makes one.
 
     python -m tests.torture.disk DIRECTORY      serves DIRECTORY/disk/image, which starts as a copy of DIRECTORY/base
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.torture.operations import OPERATIONS, Operation
+from tests.torture.operations import Operation
 from tests.torture.steps import How, Steps
 from tests.torture.world import LOST, TMPFS, Broken, Want, World
 

@@ -1,7 +1,7 @@
-"""The operations that are cut off at each of their steps: how the world is before one, how it is asked for, what is right.
+"""The operations that are cut off at each of their steps: how the world is before, how one is asked for, what is right.
 
 To add one: an `Operation` in `OPERATIONS`. `before` and `after` are the volumes that it is about; while it is not
-answered each of them may be either. `call` raises one of LOST where the answer did not come, and is asked again as it is.
+answered each of them may be either. `call` raises one of LOST where the answer did not come, and is asked again.
 """
 
 import os
@@ -88,6 +88,7 @@ def _used(want: Want, *users: str) -> Want:
 
 LOOSE = Want({ANONYMOUS: ""}, text="nobody's")
 FOUND = Want(None, None, "fake")  # the plugin has it, and volfs does not know yet that it was asked for
+FORGOTTEN = replace(OF_PLUGIN, state="missing")  # the plugin has removed it, and was not heard
 
 OPERATIONS = (
     Operation("create", {"aa": None}, {"aa": replace(PLAIN, text=None)}, _create("aa", PLAIN)),
@@ -95,7 +96,7 @@ OPERATIONS = (
     Operation("create in a plugin", {"aa": None}, {"aa": OF_PLUGIN}, _create("aa", OF_PLUGIN), (FOUND,)),
     Operation("remove", {"aa": PLAIN}, {"aa": None}, _remove("aa")),
     Operation("remove what the view shows", {"aa": OPTIONS}, {"aa": None}, _remove("aa"), touched=True),
-    Operation("remove in a plugin", {"aa": OF_PLUGIN}, {"aa": None}, _remove("aa"), touched=True),
+    Operation("remove in a plugin", {"aa": OF_PLUGIN}, {"aa": None}, _remove("aa"), (FORGOTTEN,), touched=True),
     Operation("mount", {"aa": OPTIONS}, {"aa": _used(OPTIONS, "c1")}, _plug("Mount", "aa", "c1")),
     Operation(
         "mount for a second",

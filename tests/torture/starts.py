@@ -35,6 +35,13 @@ from volfs.volume.volume import Kind, Reference, State
 ELSEWHERE = "00000000-0000-4000-8000-000000000000"  # another boot
 
 
+def ways_of(names: list[str]) -> Iterator[tuple[int, How]]:
+    """Every way to cut off what has these steps."""
+    for number, step in enumerate(names, 1):
+        for how in (How.BEFORE, How.AFTER, *([How.TORN] if step in WRITES else [])):
+            yield number, how
+
+
 @dataclass(frozen=True)
 class Trouble:
     """A root as a crash, a move and an administrator leave it; `lost`: its catalogue is garbage."""
@@ -55,7 +62,7 @@ class Trouble:
             if name != "copied":
                 store.commit([Put(described(name, description))])
         cut, returned = store.get("cut"), store.get("returned")
-        assert cut is not None and returned is not None  # noqa: PT018
+        assert cut is not None and returned is not None
         store.commit([Put(recovery.msgspec.structs.replace(returned, state=State.MISSING))])
         old = Reference("old", Kind.PLUGIN, ELSEWHERE, 1)
         store.commit([AddReference("kept", old), AddReference("cut", old)])
@@ -95,6 +102,10 @@ class Restores:
         for mount in reversed(under(syscalls.read_mountinfo(), str(self._root))):
             syscalls.detach(mount.mountpoint)
 
+    def ways(self) -> Iterator[tuple[int, How]]:
+        """Every way to cut one off."""
+        return ways_of(self.names)
+
     def cut(self, at: int, how: How) -> None:
         """Cuts a restore off, and has the next one finish. Raises Broken."""
         self._prepare()
@@ -130,7 +141,9 @@ class Restores:
         try:
             plan = recovery._plan(store, driver.scan(), driver, str(self._view))
             plan.sweep = [work for work in plan.sweep if not removing_serial(work)]
-            aside = len(list(driver.volumes.glob("*.damaged-*")))
+            aside = any(
+                driver.volumes.glob("*.damaged-*")
+            )  # a new one, torn while it was begun, is moved aside as well
             there = {one for one in os.listdir(driver.volumes) if ".damaged-" not in one}
             volumes = [(one.name, one.driver, one.labels, one.options, one.state) for one in store.volumes()]
             users = [(name, one.id, one.kind) for name, one in store.all_references()]
@@ -168,12 +181,6 @@ class Starts:
         self.ways[way](0, How.BEFORE)
         return self.steps.names()
 
-    def ways_of(self, names: list[str]) -> Iterator[tuple[int, How]]:
-        """Every way to cut it off."""
-        for number, step in enumerate(names, 1):
-            for how in (How.BEFORE, How.AFTER, *([How.TORN] if step in WRITES else [])):
-                yield number, how
-
     def cut(self, way: str, at: int, how: How) -> None:
         """Cuts it off once and judges. Raises Broken."""
         try:
@@ -189,8 +196,10 @@ class Starts:
         view = served.view / "standing-too" / "_data"
         os.stat(view)
         ready = served.log().count(" ready ")
+        daemon = served.daemon
         os.kill(served.keeper.pid, signal.SIGSTOP)
-        served.kill_daemon()
+        os.kill(daemon, signal.SIGKILL)
+        until(lambda: _is_dead(daemon))
         self.steps.arm(-1, at, how, spared=served.keeper.pid)
         os.kill(served.keeper.pid, signal.SIGCONT)
         failed: list[str] = []
@@ -262,3 +271,8 @@ def _watched(failed: list[str], act: Callable[[], None]) -> None:
         act()
     except (AssertionError, OSError) as error:
         failed.append(repr(error))
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether a process that its parent has not waited for has ended; see proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -1,7 +1,7 @@
 """A tortured volfs with everything that is known about it: what it was told, and whether all that can be seen agrees.
 
 Law: what was answered is there, whole; what was not is there whole or not at all. The catalogue, the directories, the
-notes, the view, the plugin and the kernel's mount table say the same; no work is left over, and restore has nothing to do.
+notes, the view, the plugin and the kernel's mount table say the same; no work is left over, restore has nothing to do.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,14 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True)
 class Want:
-    """A volume as somebody asked for it; `users` are Mount IDs, `text` is what is in its file, None for no file."""
+    """A volume as somebody asked for it; `users` are Mount IDs, `text` is what is in its file, None for none."""
 
     labels: dict[str, str] | None = None
     options: dict[str, str] | None = None
     driver: str = "local"
     users: frozenset[str] = field(default_factory=frozenset)
     text: str | None = None
+    state: str = "ok"
 
     def request(self, name: str) -> dict[str, Any]:
         """The body that asks for it."""
@@ -120,9 +121,7 @@ class World:
         if status == 404:
             return None
         users = frozenset(one["Id"] for one in answer["UsedBy"] if one["Kind"] == "plugin")
-        want = Want(answer["Labels"], answer["Options"], answer["Driver"], users)
-        if answer["Status"]["State"] != "ok":
-            raise Broken(f"{name} is {answer['Status']['State']}")
+        want = Want(answer["Labels"], answer["Options"], answer["Driver"], users, state=answer["Status"]["State"])
         shown = json.loads((self.served.view / name / "meta").read_text())
         for one in ("Labels", "Options", "Driver", "CreatedAt"):
             if shown[one] != answer[one]:
@@ -133,7 +132,7 @@ class World:
             if (text := (self.served.view / name / "opts.json").read_text()).strip() != expected:
                 raise Broken(f"the view's opts.json of {name} is {text}")
         with contextlib.suppress(FileNotFoundError):
-            return Want(want.labels, want.options, want.driver, users, self._text(name, want))
+            return replace(want, text=self._text(name, want))
         return want
 
     def _text(self, name: str, want: Want) -> str | None:

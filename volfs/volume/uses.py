@@ -186,6 +186,10 @@ class Uses:
         """Whether this user is one of the volume's."""
         return any(one.id == user and one.kind is not Kind.LEAVING for one in self._store.references(name))
 
+    def anybody(self, name: str) -> bool:
+        """Whether the volume has a user, the view included."""
+        return any(one.kind is not Kind.LEAVING for one in self._store.references(name))
+
     def _is_leaving(self, name: str, user: str) -> bool:
         return any(one.id == user and one.kind is Kind.LEAVING for one in self._store.references(name))
 
