@@ -131,7 +131,7 @@ class Cuts:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "base").touch()
         os.truncate(directory / "base", size)
-        subprocess.run([*make, str(directory / "base")], check=True)
+        subprocess.run([*make, str(directory / "base")], check=True, stdout=subprocess.DEVNULL)
 
     def run(self, seconds: float) -> None:
         """Load for so long; then everything is stopped, and only the disk's log is left."""
