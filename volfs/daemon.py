@@ -106,8 +106,10 @@ class Daemon:
             nursery.start_soon(self._hear_keeper)
             nursery.start_soon(self._serve_view)
             http = trio.Event()
+            await self._settle()  # first: who asks again for what was carried out must see it done
             await nursery.start(self._serve_http, http)
-            await self._settle()
+            if self._store.edition() != tree.edition():
+                await self._renew_texts()
             self._report_ready(began)
             nursery.start_soon(self._verify)
             await self._ending.wait()
@@ -154,8 +156,6 @@ class Daemon:
             for one in (owed := self._store.owed()):
                 await self._changed(one)
             self._store.settle(owed)
-        if self._store.edition() != tree.edition():
-            await self._renew_texts()
 
     async def _renew_texts(self) -> None:
         """After an upgrade: the kernel would cut the texts at the lengths that it has cached of the old ones."""

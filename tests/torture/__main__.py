@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -21,10 +21,13 @@ from tests.torture.leaks import Leaks
 from tests.torture.operations import EXPIRY, OPERATIONS
 from tests.torture.power import FILE_SYSTEMS, Cuts
 from tests.torture.starts import Restores, Starts, ways_of
+from tests.torture.steps import How
 from tests.torture.world import World
 
 LOAD = 20.0  # seconds of load before the power is cut
 CYCLES = 100_000
+TWICE = 0.3  # of the kills are followed by one of the next daemon
+STEPS_OF_A_START = 50
 
 
 @dataclass
@@ -61,9 +64,12 @@ def kill(turn: Turn) -> None:
         try:
             waiting = [cut for operation in operations for cut in killed.cuts_of(operation)]
             total += len(waiting)
-            Random(turn.seed).shuffle(waiting)
+            choose = Random(turn.seed)
+            choose.shuffle(waiting)
             while waiting and time.monotonic() < share:
                 cut = waiting.pop()
+                if cut.how is not How.WITH_PARENT and choose.random() < TWICE:
+                    cut = replace(cut, again=choose.randrange(1, STEPS_OF_A_START))
                 turn.try_to(lambda killed=killed, cut=cut: killed.cut(cut))  # type: ignore[misc]
             cuts, longest = cuts + killed.cuts, max(longest, killed.longest)
         finally:

@@ -139,13 +139,13 @@ class Clients:
         self._again("create", lambda: world.ask("POST", "/volumes/create", want.request(name)), 201)
         found = self._again("inspect", lambda: world.ask("GET", f"/volumes/{name}"), 200)
         assert isinstance(found, dict)
-        assert (found["Labels"], found["Options"]) == (want.labels, want.options)
-        assert name in os.listdir(world.served.view)
+        assert (found["Labels"], found["Options"]) == (want.labels, want.options), f"{found} is not {want}"
+        assert name in os.listdir(world.served.view), "made, and not listed"
         if want.options:
             self._timed("touch", lambda: (world.served.view / name / "_data" / "file").write_text("x"))
         self._again("list", lambda: world.ask("GET", "/volumes"), 200)
         self._again("remove", lambda: world.ask("DELETE", f"/volumes/{name}"), 204, 404)
-        assert not (world.served.view / name).exists()
+        assert not (world.served.view / name).exists(), "removed, and still there"
 
     def _plug(self, choose: Random) -> None:
         world, name = self._world, f"plug-{threading.get_ident()}-{choose.randrange(4)}"

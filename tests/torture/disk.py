@@ -18,6 +18,7 @@ import os
 import shutil
 import stat
 import struct
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def image(directory: Path, history: list[Event], cut: int, choose: Random, targe
     """What is on the disk when the power goes after `cut` events."""
     flushed = max((number for number in range(cut) if history[number].kind == FLUSH), default=-1)
     kept = choose.choice((0.0, 0.5, 0.9, 1.0))
-    shutil.copyfile(directory / "base", target)
+    subprocess.run(["cp", "--sparse=always", directory / "base", target], check=True)
     with (directory / "log").open("rb") as log, target.open("r+b") as disk:
         for number in range(cut):
             one = history[number]

@@ -5,6 +5,7 @@ then    for each step: prepared, armed, asked; the daemon dies there, the keeper
 then    judged: answered means done; else each volume is as before or as after. Asked again, it is done
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,15 +21,17 @@ WRITES = ("write", "pwrite", "pwrite64", "writev", "pwritev", "send")
 
 @dataclass(frozen=True)
 class Cut:
-    """Where an operation is cut off."""
+    """Where an operation is cut off; the next daemon dies as well, at its step `again`, where that is not 0."""
 
     operation: Operation
     at: int
     step: str
     how: How
+    again: int = 0
 
     def __str__(self) -> str:
-        return f"{self.operation.name}, {self.how.name.lower().replace('_', ' ')} at step {self.at}, {self.step}"
+        again = f", again at step {self.again}" if self.again else ""
+        return f"{self.operation.name}, {self.how.name.lower().replace('_', ' ')} at step {self.at}, {self.step}{again}"
 
 
 class Killed:
@@ -88,6 +91,8 @@ class Killed:
         ready = served.log().count(" ready ")
         self.steps.arm(served.daemon, cut.at, cut.how)
         began = time.monotonic()
+        again = threading.Thread(target=self._strike_again, args=(cut,))
+        again.start()
         try:
             cut.operation.call(self.world)
             answered = True
@@ -97,16 +102,29 @@ class Killed:
             if cut.how is not How.WITH_PARENT:  # with its keeper the view goes as well
                 raise
             answered = False
-        struck = self.steps.settled()
-        self.steps.disarm()
+        again.join()
+        struck = self._struck or self.steps.settled()
         if struck and cut.how is How.WITH_PARENT:
-            served.keeper.wait()
-            served.start()
+            if not self._struck:
+                self._start()
         elif struck:
             served.ready(ready + 1)
+        self.steps.disarm()
         self.cuts += struck
         self.longest = max(self.longest, time.monotonic() - began)
         return answered
+
+    def _strike_again(self, cut: Cut) -> None:
+        """As soon as a daemon was ended, the next one is to end; without a keeper somebody has to start it."""
+        self._struck = self.steps.settled()
+        if self._struck and cut.how is How.WITH_PARENT:
+            self._start()
+        elif self._struck and cut.again:
+            self.steps.arm(-1, cut.again, spared=self.world.served.keeper.pid)
+
+    def _start(self) -> None:
+        self.world.served.keeper.wait()
+        self.world.served.start()
 
     def _judge(self, operation: Operation, *, answered: bool) -> None:
         self.world.check()
