@@ -97,7 +97,12 @@ class Daemon:
         self._follower = Follower(docker, self._service) if docker is not None else None
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(
-            self._service, settings.view, binds=binds, idle=settings.idle, read_only=settings.read_only
+            self._service,
+            settings.view,
+            binds=binds,
+            idle=settings.idle,
+            read_only=settings.read_only,
+            stale=plan.stale,
         )
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
@@ -123,10 +128,12 @@ class Daemon:
             nursery.start_soon(self._hear_keeper)
             nursery.start_soon(self._serve_view)
             http = trio.Event()
+            await self._settle()  # first: who asks again for what was carried out must see it done
             await nursery.start(self._serve_http, http)
-            await self._settle()
             if self._follower is not None:
                 nursery.start_soon(self._follower.run)
+            if self._store.edition() != tree.edition():
+                await self._renew_texts()
             self._report_ready(began)
             nursery.start_soon(self._verify)
             await self._ending.wait()
@@ -187,8 +194,6 @@ class Daemon:
             for one in (owed := self._store.owed()):
                 await self._changed(one)
             self._store.settle(owed)
-        if self._store.edition() != tree.edition():
-            await self._renew_texts()
 
     async def _renew_texts(self) -> None:
         """After an upgrade: the kernel would cut the texts at the lengths that it has cached of the old ones."""

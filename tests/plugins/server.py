@@ -157,6 +157,10 @@ class Handler(BaseHTTPRequestHandler):
 class UnixServer(ThreadingMixIn, UnixStreamServer):
     daemon_threads = True
 
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def main():
     kind, _, place = sys.argv[2].partition(":")

@@ -118,7 +118,6 @@ def test_mounts_that_are_none_of_ours_are_left_alone():
         "/r/volumes2/aa/_data",
         "/r/other/_data",
         VIEW,
-        f"{VIEW}/aa/_data",
     ]
     assert planned([Entry("aa", has_options=True)], ["aa"], mounted=elsewhere).empty
 
@@ -134,6 +133,22 @@ def test_the_view_uses_what_is_bound_on_it_and_nothing_else():
     references = [("aa", look()), ("bb", look())]
     result = planned(entries, names, references=references, mounted=[f"{VIEW}/aa/_data"])
     assert result.drop == [("bb", "view")]
+
+
+def test_what_is_bound_over_the_view_without_a_user_on_record_has_the_view_as_one_and_stays_mounted():
+    paths = [f"{VOLUMES}/aa/_data", f"{VIEW}/aa/_data"]
+    assert planned([Entry("aa", has_options=True)], ["aa"], mounted=paths) == Plan(kept=1, verify=["aa"], see=["aa"])
+
+
+def test_what_is_bound_of_a_plugin_that_may_have_been_told_that_the_view_left_is_stale():
+    leaving = [("aa", user("view", Kind.LEAVING))]
+    bind = [f"{VIEW}/aa/_data"]
+    assert planned([Entry("aa", "other")], references=leaving, mounted=bind) == Plan(kept=1, stale=["aa"])
+
+
+def test_a_bind_of_what_is_not_mounted_any_more_is_stale_and_no_user():
+    result = planned([Entry("aa", has_options=True)], ["aa"], references=[("aa", look())], mounted=[f"{VIEW}/aa/_data"])
+    assert result == Plan(kept=1, verify=["aa"], stale=["aa"], drop=[("aa", "view")])
 
 
 @pytest.mark.parametrize(
@@ -223,6 +238,11 @@ class World:
             self.references[name, reference.id] = msgspec.structs.replace(reference, kind=Kind.LEAVING)
         for name, reference in result.stopped:
             self.references[name, reference.id] = msgspec.structs.replace(reference, boot="")
+        for name in result.see:
+            self.references[name, "view"] = look()
+        for name in result.stale:
+            self.references.pop((name, "view"), None)
+            self.mounted = [path for path in self.mounted if path != f"{VIEW}/{name}/_data"]
         for path in result.unmount:
             last = len(self.mounted) - 1 - self.mounted[::-1].index(path)
             assert not any(other.startswith(path + "/") for other in self.mounted[last + 1 :])
@@ -296,23 +316,24 @@ def test_every_name_is_in_at_most_one_fate(world):
 def test_only_references_are_dropped_that_cannot_be_used_any_more(world):
     result = world.plan()
     for name, id_ in result.drop:
-        assert name in result.finished or unusable(world.references[name, id_], world, name)
+        assert name in result.finished or unusable(world.references[name, id_], world, name, result)
     for key, one in world.references.items():
-        if unusable(one, world, key[0]):
+        if unusable(one, world, key[0], result):
             assert key in result.drop or (key[0], one) in result.leave
 
 
 @given(worlds())
 def test_who_leaves_a_plugins_volume_is_gone_and_the_plugin_may_still_have_it_mounted(world):
     for name, one in world.plan().leave:
-        assert one.boot == NOW and unusable(one, world, name)
+        assert one.boot == NOW and unusable(one, world, name, world.plan())
         assert world.entries[name].driver != "local"
 
 
-def unusable(one, world, name):
+def unusable(one, world, name, result):
     if one.kind is Kind.CONTAINER and one.id in world.containers:
         return False
-    unseen = one.kind is Kind.VIEW and f"{VIEW}/{name}/_data" not in world.mounted
+    bound = f"{VIEW}/{name}/_data" in world.mounted and name not in result.stale
+    unseen = one.kind is Kind.VIEW and not bound
     return one.boot != NOW or one.kind is Kind.TOOL or unseen
 
 

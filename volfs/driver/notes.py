@@ -2,7 +2,8 @@
 
     ROOT/plugin-volumes/FILE_NAME   {"Driver", "CreatedAt", "Labels", "Options"}   for each that volfs had made
 
-Law: a note is whole or not there, and durable when `write` returns. Everything here blocks.
+Law: a note is whole or not there, and durable when `write` returns. What a crash left half written is swept at the next
+start. Everything here blocks.
 """
 
 import os
@@ -42,6 +43,13 @@ class Notes:
         with suppress(FileNotFoundError), self._open() as directory:
             os.unlink(file_name(name), dir_fd=directory)
             os.fsync(directory)
+
+    def sweep(self) -> None:
+        """Deletes the notes that were being written when the last daemon died."""
+        with suppress(FileNotFoundError), self._open() as directory:
+            for one in os.listdir(directory):  # noqa: PTH208 (a descriptor)
+                if one.startswith(_NEW):
+                    os.unlink(one, dir_fd=directory)
 
     def names(self) -> list[str]:
         """The volumes that there are notes of, in order."""

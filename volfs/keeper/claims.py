@@ -17,7 +17,7 @@ from pathlib import Path
 from volfs.errors import Conflict, HostError, Invalid
 from volfs.keeper.fuse import FSTYPE, detach_view
 from volfs.mount import mountinfo
-from volfs.mount.syscalls import read_mountinfo
+from volfs.mount.syscalls import MNT_DETACH, MNT_FORCE, UMOUNT_NOFOLLOW, read_mountinfo, unmount
 
 LOCK = "volfs.lock"
 PATIENCE = 5.0  # seconds that the daemon of a killed keeper gets to end
@@ -40,8 +40,12 @@ def lock_root(root: str, view: str) -> int:
             f"the root {root} cannot be used: {error.strerror}; make it writable or give another --root", error.errno
         ) from error
     deadline = time.monotonic() + PATIENCE
+    aborted = False
     while not _try_lock(descriptor):
         holder = _holder(root)
+        if not aborted and not _alive(holder.get("pid")) and time.monotonic() > deadline - PATIENCE / 2:
+            aborted = True
+            _abort(str(holder.get("view")), root)
         if _alive(holder.get("pid")) or time.monotonic() > deadline:
             os.close(descriptor)
             raise Conflict(f"the root {root} is served already, by {_described(holder)}: stop that one first")
@@ -154,6 +158,19 @@ def _refuse_living(view: str, root: str) -> None:
             time.sleep(0.05)
     finally:
         os.close(descriptor)
+
+
+def _abort(view: str, root: str) -> None:
+    """Ends a view whose keeper is dead and whose daemon does not end.
+
+    A thread of a killed daemon that waits for its own view holds the lock and the FUSE descriptor, and so waits, and
+    everybody on the view with it, for ever.
+    """
+    mounted = mountinfo.at(read_mountinfo(), view)
+    if mounted is not None and mounted.fstype == FSTYPE and _same_lock(mounted.source, root):
+        log.warning("a view whose daemon is stuck is ended", extra={"view": view})
+        with suppress(OSError):
+            unmount(view, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW)
 
 
 def _detach_dead(view: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from volfs.mount.mountinfo import MountEntry, parse
 
+MNT_FORCE = 1
 MNT_DETACH = 2
 MNT_EXPIRE = 4
 UMOUNT_NOFOLLOW = 8

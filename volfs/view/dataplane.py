@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -49,14 +50,27 @@ class _Binding:
 
 
 class DataPlane:
-    """Binds for a view. With `binds` False everything is served through FUSE, and nothing is bound."""
+    """Binds for a view. With `binds` False everything is served through FUSE, and nothing is bound.
 
-    def __init__(self, service: VolumeService, view: str, *, binds: bool, idle: float, read_only: bool = False) -> None:
+    `stale` are volumes whose bind is of something else than what is mounted now; the path to it leads through the view.
+    """
+
+    def __init__(
+        self,
+        service: VolumeService,
+        view: str,
+        *,
+        binds: bool,
+        idle: float,
+        read_only: bool = False,
+        stale: Sequence[str] = (),
+    ) -> None:
         self._service = service
         self._view = view
         self._binds = binds
         self._idle = idle
         self._read_only = read_only
+        self._stale = stale
         self._bindings: dict[int, _Binding] = {}
         self._overtaken: set[int] = set()
         self._nursery: trio.Nursery | None = None
@@ -65,6 +79,8 @@ class DataPlane:
         """Finds what a daemon before this one has bound, then expires what is idle, until it is cancelled."""
         self._find_bound()
         async with trio.open_nursery() as self._nursery:
+            for name in self._stale:
+                self._nursery.start_soon(self._take_away, name)
             while True:
                 await trio.sleep(self._idle if self._binds else math.inf)
                 self._expire_all(self._nursery)
@@ -134,9 +150,15 @@ class DataPlane:
         for mount in under(read_mountinfo(), self._view):
             name = name_of_file(mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")) or ""
             volume = self._service.store.get(name) if self._target(name) == mount.mountpoint else None
-            if volume is not None:
+            if volume is not None and name not in self._stale:
                 self._bindings[volume.serial] = binding = _Binding(name, placed=time.monotonic())
                 binding.done.set()
+
+    async def _take_away(self, name: str) -> None:
+        try:
+            await self._service.uses.unmount(name, VIEW_REFERENCE, lambda: detach(self._target(name)))
+        except (VolfsError, OSError) as error:
+            log.warning("the view shows old data", extra={"volume": name, "why": str(error)})
 
     async def _lost(self, binding: _Binding) -> bool:
         """Whether a bind that was there is not, because somebody unmounted it by hand."""

@@ -6,6 +6,7 @@ Runs before anything is served, in the only thread there is. Every step may be c
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled, returned
 from volfs.volume.restore import Found, Kernel, Plan, in_background, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
-from volfs.volume.volume import Kind, State
+from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State
 
 CATALOGUE = "metadata.mdb"
 BATCH = 5_000  # changes in one transaction
@@ -99,6 +100,8 @@ def _carry_out(result: Plan, store: Store, driver: LocalDriver) -> None:
     for work in result.sweep:
         if not in_background(work):
             _sweep(driver, work)
+    with suppress(VolfsError):  # a note that cannot be deleted harms nobody
+        Notes(driver.volumes.parent).sweep()
     commit_all(store, _changes(result, store, driver))
 
 
@@ -129,6 +132,8 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
         yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING))
     for name, reference in result.stopped:
         yield AddReference(name, msgspec.structs.replace(reference, boot=""))
+    for name in result.see:
+        yield AddReference(name, Reference(VIEW_REFERENCE, Kind.VIEW, boot_id(), int(time.time())))
 
 
 def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:

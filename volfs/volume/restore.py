@@ -9,6 +9,8 @@
     reference of another boot        dropped; so is the view's where nothing is bound any more, and every tool's
     either's of a plugin's volume    leaving: the plugin has yet to be told
     a container's of another boot    kept while its files are in ROOT/containers: it does not run, and needs the volume
+    bound, and no user on record     the view is one again: who looked there may have written; of a plugin's: stale
+    bound, and not what is mounted   stale: taken away once the view is served, which lies on the way there
     work directory                   swept; not one of an import that goes on
 
 Law: pure, one pass over sorted streams; carried out and run again, the plan is empty. It names no path outside ROOT.
@@ -18,8 +20,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from volfs.driver.names import file_name
-from volfs.mount.mountinfo import MountEntry
+from volfs.driver.names import name_of_file
+from volfs.mount.mountinfo import MountEntry, Origin, origin
 from volfs.volume.volume import LOCAL, Kind, Reference, State
 
 
@@ -61,7 +63,9 @@ class Kernel:
 
 @dataclass
 class Plan:
-    """What to change. `verify` are volumes with options, whose opts.json is read once the daemon is ready."""
+    """What to change. Once the daemon is ready: `verify` are volumes with options, whose opts.json is read; `stale` are
+    volumes of which the view shows something else than what is there now.
+    """
 
     adopt: list[str] = field(default_factory=list)
     recall: list[str] = field(default_factory=list)
@@ -72,6 +76,8 @@ class Plan:
     drop: list[tuple[str, str]] = field(default_factory=list)
     leave: list[tuple[str, Reference]] = field(default_factory=list)
     stopped: list[tuple[str, Reference]] = field(default_factory=list)
+    see: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     sweep: list[str] = field(default_factory=list)
     verify: list[str] = field(default_factory=list)
     kept: int = 0
@@ -89,6 +95,8 @@ class Plan:
             self.drop,
             self.leave,
             self.stopped,
+            self.see,
+            self.stale,
             self.sweep,
         )
         return not any(changes)
@@ -99,13 +107,21 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
     result = Plan(sweep=list(found.work))
     plain = set(found.plain)
     watched = mounted_in(kernel)
+    bound = _bound(kernel)
+    seen: set[str] = set()
     of_plugins: set[str] = set()
     for entry, directory in _side_by_side(entries, found.names):
         if entry is None:
             result.adopt.append(directory)
+            result.stale.extend([directory] if directory in bound else [])  # it gets another number
             continue
         if entry.name in watched and not entry.has_options:
             plain.add(entry.name)
+        if entry.name in bound:
+            if entry.has_options and entry.driver == LOCAL and _is_stale(bound[entry.name], entry.name, kernel):
+                result.stale.append(entry.name)
+            else:
+                seen.add(entry.name)
         if entry.driver != LOCAL:
             result.kept += 1
             of_plugins.add(entry.name)
@@ -117,7 +133,7 @@ def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str,
             result.missing.append(entry.name)
     adopted = set(result.adopt)
     result.recall.extend(name for name in found.noted if name not in adopted)
-    live = _live_references(result, references, kernel, of_plugins, found.containers)
+    live = _live_references(result, references, kernel.boot, of_plugins, seen, found.containers)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
 
@@ -164,34 +180,57 @@ def _side_by_side(entries: Iterable[Entry], names: Iterable[str]) -> Iterator[tu
         directory = next(directories, None)
 
 
+def _bound(kernel: Kernel) -> dict[str, MountEntry]:
+    """What is bound over the view, by the name of the volume; of several the newest, which one sees."""
+    found: dict[str, MountEntry] = {}
+    for mount in kernel.mounts:
+        if mount.mountpoint.startswith(kernel.view + "/") and mount.mountpoint.endswith("/_data"):
+            name = name_of_file(mount.mountpoint[len(kernel.view) + 1 : -len("/_data")])
+            found.update({name: mount} if name else {})
+    return found
+
+
+def _is_stale(bind: MountEntry, name: str, kernel: Kernel) -> bool:
+    """Whether a bind shows something else than what is at the mountpoint now: that was unmounted behind its back."""
+    there = origin(kernel.mounts, f"{kernel.volumes}/{name}/_data")
+    return there is None or Origin(bind.device, bind.root) != there
+
+
 def _live_references(
     result: Plan,
     references: Iterable[tuple[str, Reference]],
-    kernel: Kernel,
+    boot: str,
     of_plugins: Collection[str],
+    seen: Collection[str],
     containers: Collection[str],
 ) -> set[str]:
     """The names of volumes that somebody still uses; what nobody can use any more goes to `drop` or `leave`.
 
-    A boot ends what runs, not what is there: a container of another boot whose files are still here has only stopped.
+    `seen` are those that are bound over the view: what has no such user on record goes to `see`, but a plugin's, which
+    may have been told that the view has left, to `stale`. A boot ends what runs, not what is there: a container of
+    another boot whose files are still here has only stopped.
     """
-    bound = {mount.mountpoint for mount in kernel.mounts}
     gone = {*result.finished}
     live: set[str] = set()
+    unrecorded = {*seen} - gone
     for name, reference in references:
         there = reference.kind is Kind.CONTAINER and reference.id in containers
-        unseen = reference.kind is Kind.VIEW and f"{kernel.view}/{file_name(name)}/_data" not in bound
+        unseen = reference.kind is Kind.VIEW and name not in seen
         ended = unseen or reference.kind is Kind.TOOL
-        if name not in gone and there and reference.boot != kernel.boot:
+        if name not in gone and there and reference.boot != boot:
             if reference.running:
                 result.stopped.append((name, reference))
-        elif reference.boot != kernel.boot or name in gone or (ended and name not in of_plugins):
+        elif reference.boot != boot or name in gone or (ended and name not in of_plugins):
             result.drop.append((name, reference.id))
         elif ended:
             result.leave.append((name, reference))
         else:
             live.add(name)
-    return live
+            if reference.kind is Kind.VIEW:
+                unrecorded.discard(name)
+    result.see.extend(sorted(unrecorded.difference(of_plugins)))
+    result.stale.extend(sorted(unrecorded.intersection(of_plugins)))
+    return live | unrecorded
 
 
 def _leaked(kernel: Kernel, live: Collection[str], plain: Collection[str]) -> Iterator[str]:

@@ -174,8 +174,13 @@ class VolumeService:
                 await self.commits.commit(*wanted)
 
     async def note(self, name: str, before: Volume | None, after: Volume | None) -> None:
-        """Commits what somebody learned of a volume, unless it was changed since it was `before`. None: not there."""
+        """Commits what somebody learned of a volume, unless it was changed since it was `before`. None: not there.
+
+        That a plugin has it mounted nowhere, said before somebody mounted it, is no news.
+        """
         async with self._locks.held(name):
+            if before and after and not after.mountpoint and self.uses.anybody(name):
+                after = msgspec.structs.replace(after, mountpoint=before.mountpoint)
             used = after is None and bool(self.store.references(name))
             if self.store.get(name) == before and before != after and not used:
                 await self.commits.commit(Delete(name) if after is None else Put(after))

@@ -165,6 +165,7 @@ class Uses:
             for one in self._store.references(volume.name):
                 if one.kind is Kind.VIEW:
                     await self.on_dismissal(volume)
+                await self._commits.commit(AddReference(volume.name, self._reference(one.id, Kind.LEAVING)))
                 with suppress(HostError):
                     await self._dismiss(volume, one.id)
 
@@ -232,6 +233,10 @@ class Uses:
     def _mounted_for(self, name: str) -> list[Reference]:
         """All but the containers that are only there: they have nothing mounted until they start."""
         return [one for one in self._store.references(name) if one.running]
+
+    def anybody(self, name: str) -> bool:
+        """Whether the volume has a user, the view included."""
+        return any(one.kind is not Kind.LEAVING for one in self._store.references(name))
 
     def _is_leaving(self, name: str, user: str) -> bool:
         return any(one.id == user and one.kind is Kind.LEAVING for one in self._store.references(name))
