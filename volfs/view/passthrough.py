@@ -1,7 +1,7 @@
 """The data of volumes through FUSE, where a bind mount is not possible: rootless, or for a private copy of the view.
 
-Law: what happens through the view is what would happen on the real directory, to the errno. Each request makes one trip
-to a thread of its own volume's, so a store that hangs stops its own volume only; the event loop never touches a store.
+Law: what happens through the view is what would happen on the real directory, to the errno. A store that hangs stops
+its own volume only: a request makes one trip to a thread of its volume's, unless the kernel can answer from its memory.
 A symlink is something to be read, never followed. Every failure of a store is a FUSEError.
 
 What a view through FUSE cannot do: changes made below it show after `timeout` seconds, and whoever appends through it
@@ -15,6 +15,7 @@ import os
 import resource
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import pyfuse3
@@ -81,6 +82,10 @@ class Passthrough:
     # names
 
     async def lookup(self, parent: int, name: bytes, _ctx: RequestContext) -> EntryAttributes:
+        directory = self._directory(parent, name)
+        with suppress(BlockingIOError):
+            found = self._nodes.at_once(directory, lambda fd: calls.find_at_once(fd, name))
+            return self._entry(self._nodes.known(directory, name, found), found[1])
         return await self._in(parent, name, lambda fd: calls.find(fd, name))
 
     async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, ctx: RequestContext) -> EntryAttributes:
@@ -149,13 +154,17 @@ class Passthrough:
 
     async def getattr(self, inode: int, _ctx: RequestContext) -> EntryAttributes:
         node, now = self._nodes.node(inode), trio.current_time()
+        with suppress(BlockingIOError):
+            status = self._nodes.at_once(node, os.fstat)
+            self._nodes.rest(node.tree)
+            return self._entry(node, status)
         if not isinstance(node, Root):
             return self._entry(node, await self._on(inode, os.fstat))
-        status, uses = node.status(now), node.uses
-        if status is None:
-            status = await self._on(inode, os.fstat)
-            node.remember(status, uses + 1, now + self._timeout)
-        return self._entry(node, status)
+        remembered, uses = node.status(now), node.uses
+        if remembered is None:
+            remembered = await self._on(inode, os.fstat)
+            node.remember(remembered, uses + 1, now + self._timeout)
+        return self._entry(node, remembered)
 
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
@@ -217,11 +226,18 @@ class Passthrough:
             raise FUSEError(errno.EOPNOTSUPP)  # the kernel opens FIFOs and devices itself
 
         in_use = node.handles > 0
+        with suppress(BlockingIOError):
+            fd = self._nodes.at_once(
+                node, lambda held: calls.open_file_at_once(held, flags, strip=strip, in_use=in_use)
+            )
+            return self._opened(File(node, fd, flags, strip=strip))
         with self._nodes.using(node) as tree:
             fd = await in_thread(tree, lambda: calls.open_file(node.descriptor(), flags, strip=strip, in_use=in_use))
             return self._opened(File(node, fd, flags, strip=strip))
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
+        with suppress(BlockingIOError):
+            return self._nodes.at_once(self._nodes.file(fh), lambda fd: calls.read_at_once(fd, size, off))
         return await self._with(fh, lambda fd: os.pread(fd, size, off))
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
@@ -232,7 +248,7 @@ class Passthrough:
     async def flush(self, fh: int) -> None:
         """Reports what close(2) would. Whoever wrote nothing since the last time is spared the trip."""
         file = self._nodes.file(fh)
-        if file.written:
+        if file.written and not file.tree.at_once:  # the file systems there have nothing to say
             file.written = False
             await self._with(fh, calls.flush)
 

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import trio
 
+from volfs.view.passthrough_calls import never_asks_elsewhere
+
 T = TypeVar("T")
 _GATHERING = 0.01  # seconds
 
@@ -81,7 +83,9 @@ class Root(Node):
     def descriptor(self) -> int:
         with self._lock:
             if self._fd < 0:
-                self._fd = self._open(self.number)
+                fd = self._open(self.number)
+                self.tree.at_once = never_asks_elsewhere(fd)
+                self._fd = fd
             return self._fd
 
     def status(self, now: float) -> os.stat_result | None:
@@ -150,7 +154,10 @@ class _Closer:
 
 
 class Tree:
-    """What the kernel holds of one volume's data, and the threads that may wait for its store."""
+    """What the kernel holds of one volume's data, and the threads that may wait for its store.
+
+    `at_once`: its root is open, and its file system answers some calls without ever waiting, see `passthrough_calls`.
+    """
 
     def __init__(self, data: int, salt: int, opening: Callable[[int], int], limiter: trio.CapacityLimiter) -> None:
         self.root = Root(self, data, opening)
@@ -158,6 +165,7 @@ class Tree:
         self.limiter = limiter
         self.nodes: dict[tuple[int, int], Node] = {}  # (st_dev, st_ino) → node
         self.handles: set[int] = set()
+        self.at_once = False
         self.inside = 0  # requests
         self.answered = 0.0
         self.xattr_changes = 0

@@ -19,12 +19,15 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import pyfuse3
 import trio
 
 from volfs.view.passthrough_calls import Found
 from volfs.view.passthrough_held import Directory, File, Held, Node, Tree
+
+T = TypeVar("T")
 
 FIRST = 1 << 62
 END = 1 << 63  # numbers stay positive where somebody takes them for signed
@@ -102,7 +105,20 @@ class Nodes:
                 one.users -= 1
                 one.uses += 1
             tree.drop(*(one for one in held if one.dropped))
-            self._rest(tree)
+            self.rest(tree)
+
+    def at_once(self, held: Held, work: Callable[[int], T]) -> T:
+        """What `work` says of a descriptor, here and now. BlockingIOError where a thread has to ask."""
+        tree = held.tree
+        if not tree.at_once:
+            raise BlockingIOError
+        try:
+            return work(held.descriptor())
+        except BlockingIOError:
+            raise
+        except OSError as failure:
+            self.rest(tree)
+            raise pyfuse3.FUSEError(failure.errno or errno.EIO) from None
 
     def known(self, directory: Node, name: bytes, found: Found) -> Node:
         """The node of what was found, counted as looked up once more. Takes the descriptor over."""
@@ -133,7 +149,7 @@ class Nodes:
             del self._nodes[number]
             del node.tree.nodes[node.key]
             node.tree.drop(node)
-            self._rest(node.tree)
+            self.rest(node.tree)
 
     def opened(self, handle: File | Directory) -> int:
         """The number of a new handle. ESTALE where its tree was forgotten while it was being opened."""
@@ -152,7 +168,7 @@ class Nodes:
             handle.node.handles -= 1
             handle.tree.handles.discard(fh)
             handle.tree.drop(handle)
-            self._rest(handle.tree)
+            self.rest(handle.tree)
 
     def forget_tree(self, data: int) -> None:
         tree = self._trees.pop(data, None)
@@ -180,7 +196,7 @@ class Nodes:
             tree = self._trees[data] = Tree(data, self._incarnations.get(data, 0), self._open_data, limiter)
         return tree
 
-    def _rest(self, tree: Tree) -> None:
+    def rest(self, tree: Tree) -> None:
         """A tree that the kernel holds nothing of is let go, its root's descriptor too: it would keep a mount busy."""
         if not (tree.inside or tree.nodes or tree.handles or tree.dropped):
             del self._trees[tree.root.number]

@@ -11,6 +11,7 @@ import os
 
 import pyfuse3
 
+from volfs.view import pace
 from volfs.view.operations import Operations
 
 MAX_TASKS = 10_000  # handlers at once; once that many wait, no request is read any more
@@ -28,4 +29,5 @@ def _take_over(init: int, real: int) -> None:
 
 async def serve() -> None:
     """Answers requests until the view is detached."""
+    pace.quicken()
     await pyfuse3.main(max_tasks=MAX_TASKS)

@@ -1,0 +1,80 @@
+"""How requests are waited for: one after another, without a turn of the event loop while the next is there already.
+
+pyfuse3 waits for each request by way of a lock and of trio's loop, which costs more than answering it. It takes both
+from a module that can be replaced (its own asyncio support does that): here are a lock that takes no turn of the loop
+where it is free, and a wait that looks first.
+
+Law: after `STREAK` requests, or none there, everybody else in the loop has a turn.
+"""
+
+import select
+from collections import deque
+from types import SimpleNamespace, TracebackType
+
+import pyfuse3
+import trio
+
+STREAK = 64  # requests; about 3 ms of answers that wait for nothing
+
+
+class _Turn:
+    """A lock, as far as pyfuse3 uses one. Whoever released it may take it again before the next in line has woken."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: deque[trio.lowlevel.Task] = deque()
+
+    async def __aenter__(self) -> None:
+        while self._taken:
+            task = trio.lowlevel.current_task()
+            self._waiting.append(task)
+
+            def abort(_: object, task: trio.lowlevel.Task = task) -> trio.lowlevel.Abort:
+                self._waiting.remove(task)
+                return trio.lowlevel.Abort.SUCCEEDED
+
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        self._taken = True
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._taken = False
+        if self._waiting:
+            trio.lowlevel.reschedule(self._waiting.popleft())
+
+
+class _Wait:
+    """`wait_readable` of one descriptor."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._registered: set[int] = set()
+        self._streak = 0
+
+    async def __call__(self, descriptor: int) -> None:
+        if descriptor not in self._registered:
+            self._registered.add(descriptor)
+            self._poll.register(descriptor, select.POLLIN)
+        self._streak += 1
+        if self._streak < STREAK and self._poll.poll(0):
+            return
+        self._streak = 0
+        await trio.lowlevel.wait_readable(descriptor)
+
+
+def quicken() -> None:
+    """Has pyfuse3 wait this way; to be called before `pyfuse3.main()`."""
+    lowlevel = SimpleNamespace(
+        wait_readable=_Wait(),
+        current_task=trio.lowlevel.current_task,
+        current_trio_token=trio.lowlevel.current_trio_token,
+        notify_closing=trio.lowlevel.notify_closing,
+    )
+    loop = SimpleNamespace(
+        Lock=_Turn,
+        open_nursery=trio.open_nursery,
+        ClosedResourceError=trio.ClosedResourceError,
+        lowlevel=lowlevel,
+    )
+    vars(pyfuse3)["trio"] = loop
