@@ -86,7 +86,9 @@ class Daemon:
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
-        self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
+        self._passthrough = Passthrough(
+            self._plane.open_data, home=Path(settings.root).stat().st_dev, root_timeout=0.0 if binds else 1.0
+        )
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go

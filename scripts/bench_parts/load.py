@@ -4,6 +4,8 @@ PART is one of `PARTS`. `below` is where the same directory is without the file 
 be in the kernel's cache is made there, under names that were never asked for. One client, one process.
 """
 
+# ruff: noqa: ARG001  each part is given all there is
+
 import json
 import os
 import subprocess

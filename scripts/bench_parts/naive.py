@@ -4,6 +4,8 @@ An inode is a path, each request does its system calls where it is, nothing is c
 knows no hard links, no renames of open directories and no symlink races.
 """
 
+# ruff: noqa: ARG002  pyfuse3 says what is given
+
 import errno
 import os
 import stat

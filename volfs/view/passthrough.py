@@ -38,15 +38,15 @@ class Passthrough:
     """Answers for every inode and handle that it `owns`, and for `_data` inodes, which are the roots of its trees.
 
     open_data: from the inode of a `_data` to a new O_PATH descriptor of the real directory; called in a thread.
-    limiter: of the threads of all trees together; by default each tree has eight of its own.
+    home: st_dev of the file system for whose reads the event loop waits anyway, the catalogue's.
     timeout, root_timeout: seconds that the kernel may trust names and attributes; attributes of a `_data`.
     """
 
     def __init__(
         self,
         open_data: Callable[[int], int],
-        limiter: trio.CapacityLimiter | None = None,
         *,
+        home: int = -1,
         timeout: float = 1.0,
         root_timeout: float = 0.0,
         invalidate: Callable[[int, bytes], None] = pyfuse3.invalidate_entry,
@@ -57,7 +57,7 @@ class Passthrough:
         self._umask = making.own_umask()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        self._nodes = Nodes(open_data, limiter, hard * 7 // 8, invalidate)
+        self._nodes = Nodes(open_data, home, hard * 7 // 8, invalidate)
         self._listing = Listing(self._nodes, self._entry, timeout)
 
     def owns(self, inode: int) -> bool:
@@ -84,7 +84,8 @@ class Passthrough:
     async def lookup(self, parent: int, name: bytes, _ctx: RequestContext) -> EntryAttributes:
         directory = self._directory(parent, name)
         with suppress(BlockingIOError):
-            found = self._nodes.at_once(directory, lambda fd: calls.find_at_once(fd, name))
+            find = calls.find if directory.tree.near else calls.find_at_once
+            found = self._nodes.at_once(directory, lambda fd: find(fd, name))
             return self._entry(self._nodes.known(directory, name, found), found[1])
         return await self._in(parent, name, lambda fd: calls.find(fd, name))
 
@@ -148,6 +149,8 @@ class Passthrough:
             )
 
     async def readlink(self, inode: int, _ctx: RequestContext) -> bytes:
+        with suppress(BlockingIOError):
+            return self._nodes.at_once(self._nodes.node(inode), lambda fd: os.readlink(b"", dir_fd=fd), near=True)
         return await self._on(inode, lambda fd: os.readlink(b"", dir_fd=fd))
 
     # attributes
@@ -203,7 +206,10 @@ class Passthrough:
         if now < node.bare_until:
             raise FUSEError(pyfuse3.ENOATTR)
         changes = node.tree.xattr_changes
-        value = await self._on(inode, lambda fd: calls.get_xattr(fd, name))
+        try:
+            value = self._nodes.at_once(node, lambda fd: calls.get_xattr(fd, name), near=True)
+        except BlockingIOError:
+            value = await self._on(inode, lambda fd: calls.get_xattr(fd, name))
         if value is not None:
             return value
         if node.tree.xattr_changes == changes:
@@ -263,6 +269,8 @@ class Passthrough:
 
     async def opendir(self, inode: int, _ctx: RequestContext) -> int:
         node = self._nodes.node(inode)
+        with suppress(BlockingIOError):
+            return self._nodes.opened(Directory(node, self._nodes.at_once(node, calls.open_directory, near=True)))
         with self._nodes.using(node) as tree:
             fd = await in_thread(tree, lambda: calls.open_directory(node.descriptor()))
             return self._nodes.opened(Directory(node, fd))

@@ -25,7 +25,7 @@ import pyfuse3
 import trio
 
 from volfs.view.passthrough_calls import Found
-from volfs.view.passthrough_held import Directory, File, Held, Node, Tree
+from volfs.view.passthrough_held import Directory, File, Held, Node, Places, Tree
 
 T = TypeVar("T")
 
@@ -45,12 +45,12 @@ class Nodes:
     def __init__(
         self,
         open_data: Callable[[int], int],
-        limiter: trio.CapacityLimiter | None,
+        home: int,
         most_descriptors: int,
         invalidate: Callable[[int, bytes], None],
     ) -> None:
         self._open_data = open_data
-        self._limiter = limiter
+        self._home = home
         self._most = most_descriptors
         self._invalidate = invalidate
         self._key = secrets.token_bytes(16)
@@ -107,10 +107,13 @@ class Nodes:
             tree.drop(*(one for one in held if one.dropped))
             self.rest(tree)
 
-    def at_once(self, held: Held, work: Callable[[int], T]) -> T:
-        """What `work` says of a descriptor, here and now. BlockingIOError where a thread has to ask."""
+    def at_once(self, held: Held, work: Callable[[int], T], *, near: bool = False) -> T:
+        """What `work` says of a descriptor, here and now. BlockingIOError where a thread has to ask.
+
+        near: `work` may read from the disk; so it is a thread's unless that is the disk of the catalogue.
+        """
         tree = held.tree
-        if not tree.at_once:
+        if not (tree.near if near else tree.at_once):
             raise BlockingIOError
         try:
             return work(held.descriptor())
@@ -192,8 +195,8 @@ class Nodes:
     def _tree(self, data: int) -> Tree:
         tree = self._trees.get(data)
         if tree is None:
-            limiter = self._limiter or trio.CapacityLimiter(_THREADS)
-            tree = self._trees[data] = Tree(data, self._incarnations.get(data, 0), self._open_data, limiter)
+            salt = self._incarnations.get(data, 0)
+            tree = self._trees[data] = Tree(data, salt, self._open_data, self._home, Places(_THREADS))
         return tree
 
     def rest(self, tree: Tree) -> None:
