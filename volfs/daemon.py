@@ -84,6 +84,7 @@ class Daemon:
         self._lists = Lists(self._service)
         self._evidence = Evidence(self._service, settings.view)
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
+        self._binds = binds
         self._plane = DataPlane(self._service, settings.view, binds=binds, idle=settings.idle)
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
         self._passthrough = Passthrough(
@@ -127,7 +128,7 @@ class Daemon:
     def _attach_view(self) -> None:
         door = Door(os.geteuid(), self._settings.gid, self._settings.mode)
         operations = Operations(self._service, self._plane, self._passthrough, door)
-        serving.attach(operations, self._held.init, self._held.fuse)
+        serving.attach(operations, self._held.init, self._held.fuse, acls=not self._binds)
 
     async def _serve_view(self) -> None:
         await serving.serve()

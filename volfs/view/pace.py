@@ -9,6 +9,7 @@ Law: after `STREAK` requests, or none there, everybody else in the loop has a tu
 
 import select
 from collections import deque
+from collections.abc import Callable
 from types import SimpleNamespace, TracebackType
 
 import pyfuse3
@@ -47,12 +48,15 @@ class _Turn:
 class _Wait:
     """`wait_readable` of one descriptor."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Callable[[], bool] | None) -> None:
+        self._before = before
         self._poll = select.poll()
         self._registered: set[int] = set()
         self._streak = 0
 
     async def __call__(self, descriptor: int) -> None:
+        if self._before is not None and self._before():
+            self._before = None
         if descriptor not in self._registered:
             self._registered.add(descriptor)
             self._poll.register(descriptor, select.POLLIN)
@@ -63,10 +67,10 @@ class _Wait:
         await trio.lowlevel.wait_readable(descriptor)
 
 
-def quicken() -> None:
-    """Has pyfuse3 wait this way; to be called before `pyfuse3.main()`."""
+def quicken(before: Callable[[], bool] | None = None) -> None:
+    """Has pyfuse3 wait this way; called before `pyfuse3.main()`. `before` is called at each wait until it is true."""
     lowlevel = SimpleNamespace(
-        wait_readable=_Wait(),
+        wait_readable=_Wait(before),
         current_task=trio.lowlevel.current_task,
         current_trio_token=trio.lowlevel.current_trio_token,
         notify_closing=trio.lowlevel.notify_closing,

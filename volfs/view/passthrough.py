@@ -6,7 +6,7 @@ A symlink is something to be read, never followed. Every failure of a store is a
 
 What a view through FUSE cannot do: changes made below it show after `timeout` seconds, and whoever appends through it
 within that time of an append below it may overwrite that; locks are not shared with users of the real directory;
-no fallocate, no holes in lseek, no O_TMPFILE, no xattrs on symlinks. One descriptor is held for each inode that the
+no fallocate, no holes in lseek, no O_TMPFILE. One descriptor is held for each inode that the
 kernel caches: the limit is raised to the hard one, and past half of it the kernel is asked to drop the oldest files.
 """
 
@@ -202,8 +202,8 @@ class Passthrough:
 
     async def getxattr(self, inode: int, name: bytes, _ctx: RequestContext) -> bytes:
         """That there is none at all is remembered as long as attributes are, and found out for whole listings."""
-        node, now = self._bears_xattrs(inode), trio.current_time()
-        if now < node.bare_until:
+        node, now = self._nodes.node(inode), trio.current_time()
+        if now < node.bare_until and calls.is_ordinary(name):
             raise FUSEError(pyfuse3.ENOATTR)
         changes = node.tree.xattr_changes
         try:
@@ -217,7 +217,6 @@ class Passthrough:
         raise FUSEError(pyfuse3.ENOATTR)
 
     async def listxattr(self, inode: int, _ctx: RequestContext) -> Sequence[bytes]:
-        self._bears_xattrs(inode)
         names = await self._on(inode, lambda fd: os.listxattr(calls.self_path(fd)))
         return [os.fsencode(name) for name in names]
 
@@ -322,23 +321,16 @@ class Passthrough:
         return entry
 
     def _owner(self, ctx: RequestContext) -> making.Owner:
-        return making.Owner(ctx.uid if self._gives_away else None, ctx.gid, self._umask)
+        return making.Owner(ctx.uid if self._gives_away else None, ctx.gid, self._umask, ctx.umask)
 
     def _strips(self, ctx: RequestContext) -> bool:
         return self._gives_away and ctx.uid != 0
 
     async def _change_xattr(self, inode: int, work: Callable[[int], None]) -> None:
-        node = self._bears_xattrs(inode)
+        node = self._nodes.node(inode)
         node.tree.xattr_changes += 1  # whoever has looked already does not remember what they saw
         try:
             await self._on(inode, work)
         finally:
             node.tree.xattr_changes += 1
             node.bare_until = 0.0
-
-    def _bears_xattrs(self, inode: int) -> Node:
-        """A symlink's own attributes can be reached by path only: through /proc/self/fd it has none."""
-        node = self._nodes.node(inode)
-        if node.kind == stat.S_IFLNK:
-            raise FUSEError(errno.ENOTSUP)
-        return node

@@ -28,6 +28,8 @@ KEPT = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 """What of a caller's open flags the real open gets. O_APPEND not: the kernel has chosen the offset already, and may
 send another process's mmap'ed pages through this very handle. O_DIRECT and O_NOATIME are hints that may be lost."""
 
+_NAMESPACES = (b"user.", b"security.", b"system.posix_acl_")
+
 _SYS_OPENAT2 = 437  # the same on every Linux architecture that Python runs on
 _RESOLVE_STAYS = 0x01 | 0x04 | 0x08  # RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 _RESOLVE_CACHED = 0x20  # since Linux 5.12
@@ -78,6 +80,9 @@ class Change:
     atime: int | None = None
     mtime: int | None = None
     strip: bool = False
+
+
+_NOTHING = (Change(), Change(strip=True))
 
 
 def self_path(fd: int) -> str:
@@ -134,9 +139,14 @@ def is_bare(held: int) -> bool:
         return False
 
 
+def is_ordinary(name: bytes) -> bool:
+    """Whether it is the name of an attribute that nearly every file system could have."""
+    return name.startswith(_NAMESPACES) and name not in _NAMESPACES
+
+
 def get_xattr(held: int, name: bytes) -> bytes | None:
-    """The attribute's value; None where there is no attribute of any name."""
-    return None if is_bare(held) else os.getxattr(self_path(held), name)
+    """The attribute's value; None where there is no attribute of any name, and there could be one of this."""
+    return None if is_ordinary(name) and is_bare(held) else os.getxattr(self_path(held), name)
 
 
 def discard(found: Sequence[Found | None]) -> None:
@@ -200,6 +210,8 @@ def change(held: int, writable: int | None, wanted: Change) -> os.stat_result:
 
     The owner before the mode: chown(2) clears the setuid bits.
     """
+    if wanted in _NOTHING:
+        chown(held, None, None)  # which is how the kernel passes on just that: it sets the ctime
     if wanted.uid is not None or wanted.gid is not None:
         chown(held, wanted.uid, wanted.gid)
     if wanted.mode is not None:

@@ -24,7 +24,8 @@ class Owner:
 
     uid: int | None
     gid: int
-    umask: int  # the daemon's own, which must not show in a mode that the caller's umask was applied to already
+    umask: int  # the daemon's own, which must not show
+    theirs: int = 0  # the caller's, unless the directory has a default ACL
 
 
 def own_umask() -> int:
@@ -42,7 +43,7 @@ def create_file(directory: int, name: bytes, flags: int, mode: int, owner: Owner
     not checked who may open it. It looks again and comes back with an ordinary open.
     """
     try:
-        fd = os.open(name, (flags & KEPT) | _NEW_FILE, mode & 0o777, dir_fd=directory)
+        fd = os.open(name, (flags & KEPT) | _NEW_FILE, _masked(directory, mode, owner) & 0o777, dir_fd=directory)
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
@@ -61,13 +62,13 @@ def create_file(directory: int, name: bytes, flags: int, mode: int, owner: Owner
 
 
 def make_directory(directory: int, name: bytes, mode: int, owner: Owner) -> Found:
-    os.mkdir(name, mode & 0o1777, dir_fd=directory)
+    os.mkdir(name, _masked(directory, mode, owner) & 0o1777, dir_fd=directory)
     with _Undone(lambda: os.rmdir(name, dir_fd=directory)):
         return _found_new(directory, name, stat.S_IFDIR, mode, owner)
 
 
 def make_node(directory: int, name: bytes, mode: int, device: int, owner: Owner) -> Found:
-    os.mknod(name, mode & (_TYPE | 0o777), device, dir_fd=directory)
+    os.mknod(name, _masked(directory, mode, owner) & (_TYPE | 0o777), device, dir_fd=directory)
     with _Undone(lambda: os.unlink(name, dir_fd=directory)):
         return _found_new(directory, name, stat.S_IFMT(mode) or stat.S_IFREG, mode, owner)
 
@@ -112,7 +113,8 @@ def _found_new(directory: int, name: bytes, kind: int, mode: int | None, owner: 
 def _give(directory: int, held: int, mode: int | None, owner: Owner) -> os.stat_result:
     """Owner, group and exact mode of what was just made. A setgid directory hands down its group (mkdir(2)).
 
-    The mode is touched only where the daemon's umask or a chown could have spoilt it, so that a default ACL stays.
+    The mode is touched only where the daemon's umask or a chown could have spoilt it; what a default ACL has made of it
+    stays.
     """
     new = os.fstat(held)
     inherits = bool(os.fstat(directory).st_mode & stat.S_ISGID)
@@ -123,6 +125,23 @@ def _give(directory: int, held: int, mode: int | None, owner: Owner) -> os.stat_
     if mode is not None:
         if inherits and stat.S_ISDIR(new.st_mode):
             mode |= stat.S_ISGID
+        if _hands_down_acl(directory):
+            mode = mode & 0o7000 | stat.S_IMODE(new.st_mode) if mode & 0o7000 else 0
+        else:
+            mode &= ~owner.theirs
         if mode & (owner.umask | 0o7000):
             chmod(held, mode)
     return os.fstat(held)
+
+
+def _masked(directory: int, mode: int, owner: Owner) -> int:
+    """What is left of a mode; a default ACL takes the place of the umask (acl(5))."""
+    return mode if _hands_down_acl(directory) else mode & ~owner.theirs
+
+
+def _hands_down_acl(directory: int) -> bool:
+    try:
+        os.getxattr(self_path(directory), "system.posix_acl_default")
+    except OSError:
+        return False
+    return True
