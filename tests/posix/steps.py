@@ -11,7 +11,15 @@ from pathlib import Path
 
 NOBODY, OTHER = 65534, 1234
 libc = ctypes.CDLL(None, use_errno=True)
+Results = Iterator[object]
+CASES: dict[str, Callable[[Path], Results]] = {}
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+
+
+def case(function: Callable[[Path], Results]) -> Callable[[Path], Results]:
+    """Enters a case under its name."""
+    CASES[function.__name__] = function
+    return function
 
 
 def outcome(work: Callable[..., object], *arguments: object, **options: object) -> object:

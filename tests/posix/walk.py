@@ -105,7 +105,12 @@ class Walker:
 
 def plan(chance: random.Random, step: int) -> tuple[str, list[Any]]:
     """One step: an operation and its arguments."""
-    name, other, slot, offset = chance.choice(NAMES), chance.choice(NAMES), chance.randrange(4), chance.randrange(12_000)
+    name, other, slot, offset = (
+        chance.choice(NAMES),
+        chance.choice(NAMES),
+        chance.randrange(4),
+        chance.randrange(12_000),
+    )
     mode = chance.choice((0o644, 0o600, 0o755, 0o777))
     steps: list[tuple[int, str, list[Any]]] = [
         (12, "create", [slot, name, chance.choice(FLAGS) | chance.choice((0, os.O_EXCL)), mode]),

@@ -4,8 +4,8 @@ Law: what happens through the view is what would happen on the real directory, t
 its own volume only: a request makes one trip to a thread of its volume's, unless the kernel can answer from its memory.
 A symlink is something to be read, never followed. Every failure of a store is a FUSEError.
 
-What a view through FUSE cannot do: changes made below it show after `timeout` seconds, and whoever appends through it
-within that time of an append below it may overwrite that; locks are not shared with users of the real directory;
+What a view through FUSE cannot do: changes made below it show after `timeout` seconds, though what is appended goes to
+the real end; locks are not shared with users of the real directory;
 no fallocate, no holes in lseek, no O_TMPFILE. One descriptor is held for each inode that the
 kernel caches: the limit is raised to the hard one, and past half of it the kernel is asked to drop the oldest files.
 """
@@ -31,6 +31,9 @@ from volfs.view.passthrough_listing import Listing
 from volfs.view.passthrough_nodes import END, FIRST, Nodes
 
 T = TypeVar("T")
+_PAGE = os.sysconf("SC_PAGESIZE")
+"""A write at a page's beginning may be somebody's mapped memory, sent through any handle that is open for writing. It
+is taken for an append only where no other answer can have told the kernel of another size meanwhile."""
 _RENAME_FLAGS = pyfuse3.RENAME_NOREPLACE | pyfuse3.RENAME_EXCHANGE
 
 
@@ -50,9 +53,12 @@ class Passthrough:
         timeout: float = 1.0,
         root_timeout: float = 0.0,
         invalidate: Callable[[int, bytes], None] = pyfuse3.invalidate_entry,
+        invalidate_data: Callable[[int], None] = pyfuse3.invalidate_inode,
     ) -> None:
         self._timeout = timeout
         self._root_timeout = root_timeout
+        self._invalidate = invalidate
+        self._invalidate_data = invalidate_data
         self._gives_away = os.geteuid() == 0
         self._umask = making.own_umask()
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -143,10 +149,21 @@ class Passthrough:
         if old.tree is not new.tree:
             raise FUSEError(errno.EXDEV)
         with self._nodes.using(old, new) as tree:
-            await in_thread(
+            there, back = await in_thread(
                 tree,
                 lambda: calls.rename(old.descriptor(), name_old, new.descriptor(), name_new, flags),
             )
+            self._moved(there, (old, name_old), (new, name_new))
+            if flags & pyfuse3.RENAME_EXCHANGE:
+                self._moved(back, (new, name_new), (old, name_old))
+
+    def _moved(self, status: os.stat_result | None, old: tuple[Node, bytes], new: tuple[Node, bytes]) -> None:
+        """The kernel moves what it remembers under the old name, which is another file if that was replaced below."""
+        node = old[0].tree.nodes.get((status.st_dev, status.st_ino)) if status is not None else None
+        if node is not None and (node.parent, node.name) == (old[0].number, old[1]):
+            node.parent, node.name = new[0].number, new[1]
+        else:
+            self._tell(lambda: self._invalidate(new[0].number, new[1]))
 
     async def readlink(self, inode: int, _ctx: RequestContext) -> bytes:
         with suppress(BlockingIOError):
@@ -238,6 +255,8 @@ class Passthrough:
             return self._opened(File(node, fd, flags, strip=strip))
         with self._nodes.using(node) as tree:
             fd = await in_thread(tree, lambda: calls.open_file(node.descriptor(), flags, strip=strip, in_use=in_use))
+            if flags & os.O_TRUNC:
+                node.told = 0
             return self._opened(File(node, fd, flags, strip=strip))
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -248,7 +267,16 @@ class Passthrough:
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         file = self._nodes.file(fh)
         file.written = True
-        return await self._with(fh, lambda fd: calls.write(fd, off, buf, strip=file.strip))
+        node = file.node
+        if file.appends and off == node.told and (off % _PAGE or file.tree.at_once):
+            done, end = await self._with(fh, lambda fd: calls.append(fd, buf, strip=file.strip))
+            if end != off + done:
+                # The kernel has cached it where it thought that the end was.
+                self._tell(lambda: self._invalidate_data(node.number))
+        else:
+            done = await self._with(fh, lambda fd: calls.write(fd, off, buf, strip=file.strip))
+        node.told = max(node.told, off + done)
+        return done
 
     async def flush(self, fh: int) -> None:
         """Reports what close(2) would. Whoever wrote nothing since the last time is spared the trip."""
@@ -314,7 +342,18 @@ class Passthrough:
         """keep_cache is off: an open sees what was written below the view."""
         return FileInfo(fh=self._nodes.opened(file), keep_cache=False)
 
+    def _tell(self, work: Callable[[], None]) -> None:
+        """Has the kernel forget something, in a thread: it waits for locks that it holds until we have answered."""
+
+        def tell() -> None:
+            with suppress(OSError):
+                work()
+
+        with suppress(RuntimeError):  # no more threads: what it believes ends with the timeout
+            trio.lowlevel.start_thread_soon(tell, lambda _: None, "volfs relief")
+
     def _entry(self, node: Node, status: os.stat_result) -> EntryAttributes:
+        node.told = status.st_size
         entry = attributes(node.number, node.generation, status)
         entry.entry_timeout = self._timeout
         entry.attr_timeout = self._timeout if self.owns(node.number) else self._root_timeout

@@ -197,12 +197,22 @@ def open_directory(held: int) -> int:
     return os.open(self_path(held), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def rename(old: int, old_name: bytes, new: int, new_name: bytes, flags: int) -> None:
-    """rename(2); with RENAME_NOREPLACE or RENAME_EXCHANGE renameat2(2)."""
+def rename(
+    old: int, old_name: bytes, new: int, new_name: bytes, flags: int
+) -> tuple[os.stat_result | None, os.stat_result | None]:
+    """rename(2); with RENAME_NOREPLACE or RENAME_EXCHANGE renameat2(2). What has the new name now, and what the old."""
     if flags:
         _check(_renameat2(old, old_name, new, new_name, flags))
     else:
         os.rename(old_name, new_name, src_dir_fd=old, dst_dir_fd=new)
+    return _status(new, new_name), _status(old, old_name) if flags else None
+
+
+def _status(directory: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return None
 
 
 def change(held: int, writable: int | None, wanted: Change) -> os.stat_result:
@@ -254,6 +264,13 @@ def write(fd: int, offset: int, data: bytes, *, strip: bool) -> int:
         except OSError:
             break  # the caller's next write meets it again
     return done
+
+
+def append(fd: int, data: bytes, *, strip: bool) -> tuple[int, int]:
+    """Writes `data` at the end, wherever that is by now: how much of it, and where the end is afterwards."""
+    if strip:
+        strip_setid(fd)
+    return os.pwritev(fd, [data], 0, os.RWF_APPEND), os.fstat(fd).st_size
 
 
 def flush(fd: int) -> None:

@@ -53,9 +53,10 @@ class Node(Held):
 
     `bare_until`: up to when (trio's clock) the kernel may be told, without asking again, that it has no xattrs. It asks
     before every write (security.capability), and `ls -l` asks twice for each file (ACLs).
+    `told`: the size that the kernel believes in, as far as we know.
     """
 
-    __slots__ = ("bare_until", "generation", "handles", "key", "kind", "lookups", "name", "number", "parent")
+    __slots__ = ("bare_until", "generation", "handles", "key", "kind", "lookups", "name", "number", "parent", "told")
 
     def __init__(self, tree: "Tree", fd: int, number: int, kind: int, key: tuple[int, int], generation: int) -> None:
         super().__init__(tree, fd)
@@ -68,6 +69,7 @@ class Node(Held):
         self.handles = 0
         self.parent = 0
         self.name = b""
+        self.told = -1
 
 
 class Root(Node):
@@ -108,14 +110,18 @@ class Root(Node):
 
 
 class File(Held):
-    """An open file. `strip`: its opener may not write and keep the setuid bits. `written`: since last flushed."""
+    """An open file. `strip`: its opener may not write and keep the setuid bits. `written`: since last flushed.
 
-    __slots__ = ("node", "strip", "writable", "written")
+    `appends`: it was opened to append; fcntl(2) may have changed that, of which we are not told.
+    """
+
+    __slots__ = ("appends", "node", "strip", "writable", "written")
 
     def __init__(self, node: Node, fd: int, flags: int, *, strip: bool) -> None:
         super().__init__(node.tree, fd)
         self.node = node
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
+        self.appends = bool(flags & os.O_APPEND)
         self.strip = strip
         self.written = False
 
