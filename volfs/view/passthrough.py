@@ -11,6 +11,7 @@ kernel caches: the limit is raised to the hard one, and past half of it the kern
 """
 
 import errno
+import functools
 import os
 import resource
 import stat
@@ -143,27 +144,37 @@ class Passthrough:
     async def rename(
         self, parent_old: int, name_old: bytes, parent_new: int, name_new: bytes, flags: int, _ctx: RequestContext
     ) -> None:
+        """The kernel moves what it remembers of the old name, which is another file if that was replaced below.
+
+        So whoever means such a file is sent back to look again.
+        """
         old, new = self._directory(parent_old, name_old), self._directory(parent_new, name_new)
         if flags & ~_RENAME_FLAGS:
             raise FUSEError(errno.EINVAL)
         if old.tree is not new.tree:
             raise FUSEError(errno.EXDEV)
         with self._nodes.using(old, new) as tree:
-            there, back = await in_thread(
-                tree,
-                lambda: calls.rename(old.descriptor(), name_old, new.descriptor(), name_new, flags),
-            )
-            self._moved(there, (old, name_old), (new, name_new))
+            moves = [(old, name_old, new, name_new)]
             if flags & pyfuse3.RENAME_EXCHANGE:
-                self._moved(back, (new, name_new), (old, name_old))
+                moves.append((new, name_new, old, name_old))
+            comes_back = self._nodes.was_sent_back(old, name_old)
 
-    def _moved(self, status: os.stat_result | None, old: tuple[Node, bytes], new: tuple[Node, bytes]) -> None:
-        """The kernel moves what it remembers under the old name, which is another file if that was replaced below."""
-        node = old[0].tree.nodes.get((status.st_dev, status.st_ino)) if status is not None else None
-        if node is not None and (node.parent, node.name) == (old[0].number, old[1]):
-            node.parent, node.name = new[0].number, new[1]
-        else:
-            self._tell(lambda: self._invalidate(new[0].number, new[1]))
+            def work() -> list[Node | None]:
+                nodes = [
+                    self._nodes.is_at(directory, name, calls.look(directory.descriptor(), name))
+                    for directory, name, _, _ in moves
+                ]
+                if None in nodes and not comes_back:
+                    self._nodes.send_back(old, name_old)
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+                calls.rename(old.descriptor(), name_old, new.descriptor(), name_new, flags)
+                return nodes
+
+            for node, (_, _, directory, name) in zip(await in_thread(tree, work), moves, strict=True):
+                if node is None:
+                    self._tell(functools.partial(self._invalidate, directory.number, name))
+                else:
+                    node.parent, node.name = directory.number, name
 
     async def readlink(self, inode: int, _ctx: RequestContext) -> bytes:
         with suppress(BlockingIOError):

@@ -197,18 +197,16 @@ def open_directory(held: int) -> int:
     return os.open(self_path(held), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def rename(
-    old: int, old_name: bytes, new: int, new_name: bytes, flags: int
-) -> tuple[os.stat_result | None, os.stat_result | None]:
-    """rename(2); with RENAME_NOREPLACE or RENAME_EXCHANGE renameat2(2). What has the new name now, and what the old."""
+def rename(old: int, old_name: bytes, new: int, new_name: bytes, flags: int) -> None:
+    """rename(2); with RENAME_NOREPLACE or RENAME_EXCHANGE renameat2(2)."""
     if flags:
         _check(_renameat2(old, old_name, new, new_name, flags))
     else:
         os.rename(old_name, new_name, src_dir_fd=old, dst_dir_fd=new)
-    return _status(new, new_name), _status(old, old_name) if flags else None
 
 
-def _status(directory: int, name: bytes) -> os.stat_result | None:
+def look(directory: int, name: bytes) -> os.stat_result | None:
+    """What has the name, if anything does."""
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except OSError:

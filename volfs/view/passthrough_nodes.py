@@ -61,6 +61,7 @@ class Nodes:
         self._generations = itertools.count(1)
         self._next_handle = itertools.count(FIRST + time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._relieving = False
+        self._sent_back: set[tuple[int, bytes]] = set()
 
     def node(self, inode: int) -> Node:
         """The node of a number that the kernel sent. ESTALE where it is none of ours."""
@@ -141,6 +142,23 @@ class Nodes:
         node.lookups += 1
         node.parent, node.name = directory.number, name
         return node
+
+    def is_at(self, directory: Node, name: bytes, status: os.stat_result | None) -> Node | None:
+        """The node of what is there now, if that is what the kernel was last told of this name."""
+        node = directory.tree.nodes.get((status.st_dev, status.st_ino)) if status is not None else None
+        return node if node is not None and (node.parent, node.name) == (directory.number, name) else None
+
+    def send_back(self, directory: Node, name: bytes) -> None:
+        """For ESTALE: the kernel looks the name up again and comes back, once."""
+        if len(self._sent_back) > _CROWD:
+            self._sent_back.clear()  # some did not come back
+        self._sent_back.add((directory.number, name))
+
+    def was_sent_back(self, directory: Node, name: bytes) -> bool:
+        """Whether this is somebody who comes back."""
+        known = (directory.number, name) in self._sent_back
+        self._sent_back.discard((directory.number, name))
+        return known
 
     def forget(self, number: int, lookups: int) -> None:
         """The kernel dropped so many of its lookups. A number that nobody knows is an earlier daemon's."""
