@@ -121,6 +121,23 @@ def look(view: Path, name: str, names: Names | None) -> None:
     assert names is None or found in names.may_be(name, began), f"{name} has not been {found[:6]!r} for long"
 
 
+def test_a_rename_moves_what_has_the_name_now_and_not_what_the_kernel_remembers(served: Served) -> None:
+    view, real = places(served, "replaced")
+    for name, other in (("a", "x"), ("b", "y")):
+        (view / name).write_bytes(b"old")
+        assert (view / name).stat().st_size == 3
+        (real / "new").write_bytes(b"newer")
+        os.rename(real / "new", real / name)
+        os.rename(view / name, view / other)
+        assert (view / other).read_bytes() == b"newer"
+    os.link(view / "x", view / "z")
+    os.rename(view / "x", view / "y")
+    assert sorted(os.listdir(view)) == sorted(os.listdir(real)) == ["y", "z"]
+    (real / "y").unlink()
+    with pytest.raises(FileNotFoundError):
+        os.rename(view / "y", view / "a")
+
+
 def test_after_a_kill_open_files_go_on_or_say_that_they_cannot_and_are_never_others(served: Served) -> None:
     view, real = places(served, "killed")
     kept = {}
