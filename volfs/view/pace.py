@@ -4,10 +4,11 @@ pyfuse3 waits for each request by way of a lock and of trio's loop, which costs 
 from a module that can be replaced (its own asyncio support does that): here are a lock that takes no turn of the loop
 where it is free, and a wait that looks first.
 
-Law: after `STREAK` requests, or none there, everybody else in the loop has a turn.
+Law: when no request is there, or `STREAK` has passed, everybody else in the loop has a turn.
 """
 
 import select
+import time
 from collections import deque
 from collections.abc import Callable
 from types import SimpleNamespace, TracebackType
@@ -15,7 +16,7 @@ from types import SimpleNamespace, TracebackType
 import pyfuse3
 import trio
 
-STREAK = 64  # requests; about 3 ms of answers that wait for nothing
+STREAK = 0.005  # seconds
 
 
 class _Turn:
@@ -52,7 +53,7 @@ class _Wait:
         self._before = before
         self._poll = select.poll()
         self._registered: set[int] = set()
-        self._streak = 0
+        self._began = 0.0
 
     async def __call__(self, descriptor: int) -> None:
         if self._before is not None and self._before():
@@ -60,11 +61,10 @@ class _Wait:
         if descriptor not in self._registered:
             self._registered.add(descriptor)
             self._poll.register(descriptor, select.POLLIN)
-        self._streak += 1
-        if self._streak < STREAK and self._poll.poll(0):
+        if time.monotonic() < self._began + STREAK and self._poll.poll(0):
             return
-        self._streak = 0
         await trio.lowlevel.wait_readable(descriptor)
+        self._began = time.monotonic()
 
 
 def quicken(before: Callable[[], bool] | None = None) -> None:

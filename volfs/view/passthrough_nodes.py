@@ -188,7 +188,10 @@ class Nodes:
         if handle is not None:
             handle.node.handles -= 1
             handle.tree.handles.discard(fh)
-            handle.tree.drop(handle)
+            if handle.tree.at_once and not handle.users and not (isinstance(handle, File) and handle.writable):
+                os.close(handle.take())  # the node's own descriptor stays, so this is never an inode's last
+            else:
+                handle.tree.drop(handle)
             self.rest(handle.tree)
 
     def forget_tree(self, data: int) -> None:
