@@ -96,6 +96,7 @@ class Daemon:
         self._mending = Mending(self._service)
         self._follower = Follower(docker, self._service) if docker is not None else None
         binds = settings.data_plane == "bind" or (settings.data_plane == "auto" and can_mount())
+        self._binds = binds
         self._plane = DataPlane(
             self._service,
             settings.view,
@@ -105,7 +106,9 @@ class Daemon:
             stale=plan.stale,
         )
         # Where a bind takes its place, every stat of a _data must come here: its attributes are never cached.
-        self._passthrough = Passthrough(self._plane.open_data, root_timeout=0.0 if binds else 1.0)
+        self._passthrough = Passthrough(
+            self._plane.open_data, home=Path(settings.root).stat().st_dev, root_timeout=0.0 if binds else 1.0
+        )
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
@@ -154,7 +157,7 @@ class Daemon:
     def _attach_view(self) -> None:
         door = Door(os.geteuid(), self._settings.gid, self._settings.mode)
         operations = Operations(self._service, self._plane, self._passthrough, door)
-        serving.attach(operations, self._held.init, self._held.fuse)
+        serving.attach(operations, self._held.init, self._held.fuse, acls=not self._binds)
 
     async def _serve_view(self) -> None:
         await serving.serve()

@@ -19,6 +19,7 @@ import threading
 import pyfuse3
 import trio
 
+from volfs.view import pace
 from volfs.view.passthrough import Passthrough
 
 FORWARDED = (
@@ -98,6 +99,7 @@ async def obey(view: DataOnly) -> None:
 async def serve(view: DataOnly) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(obey, view)
+        pace.quicken()
         await pyfuse3.main(max_tasks=500)
         nursery.cancel_scope.cancel()
     view.data.close()

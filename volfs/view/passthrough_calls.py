@@ -4,6 +4,10 @@ Law: a name is one component and is resolved below a directory's descriptor, by 
 follows no symlink; no path is ever joined. `/proc/self/fd/N` stands for the very inode that N holds, whatever became of
 its names. Like the bind mount that it stands in for, nothing crosses into a mount that lies inside the volume: such a
 name answers EXDEV and is left out of listings. Nothing here knows trio, or a number of the view.
+
+What is `at once` never waits, not even for a disk: it asks what the kernel has in memory, and where that is not all it
+raises BlockingIOError. That holds on the file systems that `never_asks_elsewhere` knows; only there may the event loop
+do it itself.
 """
 
 import ctypes
@@ -14,6 +18,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 Found = tuple[int, os.stat_result]
 """A new O_PATH descriptor, which belongs to whoever receives it, and what fstat says of it."""
@@ -23,8 +28,13 @@ KEPT = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 """What of a caller's open flags the real open gets. O_APPEND not: the kernel has chosen the offset already, and may
 send another process's mmap'ed pages through this very handle. O_DIRECT and O_NOATIME are hints that may be lost."""
 
+_NAMESPACES = (b"user.", b"security.", b"system.posix_acl_")
+
 _SYS_OPENAT2 = 437  # the same on every Linux architecture that Python runs on
 _RESOLVE_STAYS = 0x01 | 0x04 | 0x08  # RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
+_RESOLVE_CACHED = 0x20  # since Linux 5.12
+_TMPFS = 0x01021994
+_LOCAL = {0xEF53, 0x58465342, 0x9123683E, _TMPFS}  # statfs(2): ext4, xfs, btrfs, tmpfs
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _UTIME_OMIT = (1 << 30) - 2
@@ -51,6 +61,12 @@ _fchownat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uin
 _utimensat = _libc["utimensat"]
 _utimensat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int]
 _HOW = _OpenHow(_HOLD, 0, _RESOLVE_STAYS)
+_HOW_CACHED = _OpenHow(_HOLD, 0, _RESOLVE_STAYS | _RESOLVE_CACHED)
+_at_once = ctypes.PyDLL(None, use_errno=True)["syscall"]  # keeps the interpreter's lock: it is back in no time
+_at_once.argtypes = _openat2.argtypes
+_at_once.restype = ctypes.c_long
+_fstatfs = _libc["fstatfs"]
+_fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,9 @@ class Change:
     strip: bool = False
 
 
+_NOTHING = (Change(), Change(strip=True))
+
+
 def self_path(fd: int) -> str:
     """The kernel's own link to what `fd` holds: following it resolves no name of the volume."""
     return f"/proc/self/fd/{fd}"
@@ -79,6 +98,23 @@ def find(directory: int, name: bytes) -> Found:
     except BaseException:
         os.close(fd)
         raise
+
+
+def find_at_once(directory: int, name: bytes) -> Found:
+    """`find` of a name that the kernel has in memory."""
+    fd: int = _at_once(_SYS_OPENAT2, directory, name, ctypes.byref(_HOW_CACHED), ctypes.sizeof(_HOW_CACHED))
+    if fd < 0:
+        code = ctypes.get_errno()
+        if code == errno.EINVAL:  # before Linux 5.12
+            code = errno.EAGAIN
+        raise OSError(code, os.strerror(code))
+    return fd, os.fstat(fd)
+
+
+def never_asks_elsewhere(held: int) -> bool:
+    """Whether the file system keeps what it knows of an inode in this kernel: no server is asked for attributes."""
+    about = (ctypes.c_long * 32)()
+    return _has_openat2() and _fstatfs(held, about) == 0 and about[0] & 0xFFFFFFFF in _LOCAL
 
 
 def find_all(directory: int, names: Sequence[bytes]) -> list[Found | None]:
@@ -103,9 +139,14 @@ def is_bare(held: int) -> bool:
         return False
 
 
+def is_ordinary(name: bytes) -> bool:
+    """Whether it is the name of an attribute that nearly every file system could have."""
+    return name.startswith(_NAMESPACES) and name not in _NAMESPACES
+
+
 def get_xattr(held: int, name: bytes) -> bytes | None:
-    """The attribute's value; None where there is no attribute of any name."""
-    return None if is_bare(held) else os.getxattr(self_path(held), name)
+    """The attribute's value; None where there is no attribute of any name, and there could be one of this."""
+    return None if is_ordinary(name) and is_bare(held) else os.getxattr(self_path(held), name)
 
 
 def discard(found: Sequence[Found | None]) -> None:
@@ -125,7 +166,30 @@ def open_file(held: int, flags: int, *, strip: bool, in_use: bool) -> int:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
     if strip and flags & os.O_TRUNC:
         strip_setid(held)
-    return os.open(self_path(held), (flags & KEPT) | os.O_CLOEXEC)
+    return os.open(self_path(held), flags & (KEPT | os.O_NONBLOCK) | os.O_CLOEXEC)
+
+
+def open_file_at_once(held: int, flags: int, *, strip: bool, in_use: bool) -> int:
+    """`open_file` where nothing has to be cut off and no lease (fcntl(2)) has to be given back first."""
+    if flags & os.O_TRUNC:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return open_file(held, flags | os.O_NONBLOCK, strip=strip, in_use=in_use)
+
+
+def read_at_once(fd: int, size: int, offset: int) -> bytes:
+    """`pread` of what is in the page cache, all of it or up to the end of the file."""
+    buffer = bytearray(size)
+    try:
+        done = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+        complete = not 0 < done < size or not os.preadv(fd, [bytearray(1)], offset + done, os.RWF_NOWAIT)
+    except OSError as failure:
+        if failure.errno != errno.EOPNOTSUPP:  # tmpfs
+            raise
+        complete = False
+    if not complete:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    del buffer[done:]
+    return cast(bytes, buffer)  # whoever gets it takes any buffer
 
 
 def open_directory(held: int) -> int:
@@ -141,11 +205,21 @@ def rename(old: int, old_name: bytes, new: int, new_name: bytes, flags: int) -> 
         os.rename(old_name, new_name, src_dir_fd=old, dst_dir_fd=new)
 
 
+def look(directory: int, name: bytes) -> os.stat_result | None:
+    """What has the name, if anything does."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return None
+
+
 def change(held: int, writable: int | None, wanted: Change) -> os.stat_result:
     """Does what `wanted` says, through `writable` where the caller has the file open for writing.
 
     The owner before the mode: chown(2) clears the setuid bits.
     """
+    if wanted in _NOTHING:
+        chown(held, None, None)  # which is how the kernel passes on just that: it sets the ctime
     if wanted.uid is not None or wanted.gid is not None:
         chown(held, wanted.uid, wanted.gid)
     if wanted.mode is not None:
@@ -188,6 +262,13 @@ def write(fd: int, offset: int, data: bytes, *, strip: bool) -> int:
         except OSError:
             break  # the caller's next write meets it again
     return done
+
+
+def append(fd: int, data: bytes, *, strip: bool) -> tuple[int, int]:
+    """Writes `data` at the end, wherever that is by now: how much of it, and where the end is afterwards."""
+    if strip:
+        strip_setid(fd)
+    return os.pwritev(fd, [data], 0, os.RWF_APPEND), os.fstat(fd).st_size
 
 
 def flush(fd: int) -> None:

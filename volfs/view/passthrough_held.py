@@ -5,18 +5,26 @@ closing happens in threads, because the last close of a deleted file may block. 
 thread, except `descriptor` and `_Closer`.
 """
 
+import errno
+import math
 import os
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+import outcome
 import trio
+
+from volfs.view.passthrough_calls import never_asks_elsewhere
 
 T = TypeVar("T")
 _GATHERING = 0.01  # seconds
+_MOMENT = 0.0005  # seconds
+_UNLIMITED = trio.CapacityLimiter(math.inf)
 
 
 class Held:
@@ -46,9 +54,10 @@ class Node(Held):
 
     `bare_until`: up to when (trio's clock) the kernel may be told, without asking again, that it has no xattrs. It asks
     before every write (security.capability), and `ls -l` asks twice for each file (ACLs).
+    `told`: the size that the kernel believes in, as far as we know.
     """
 
-    __slots__ = ("bare_until", "generation", "handles", "key", "kind", "lookups", "name", "number", "parent")
+    __slots__ = ("bare_until", "generation", "handles", "key", "kind", "lookups", "name", "number", "parent", "told")
 
     def __init__(self, tree: "Tree", fd: int, number: int, kind: int, key: tuple[int, int], generation: int) -> None:
         super().__init__(tree, fd)
@@ -61,6 +70,7 @@ class Node(Held):
         self.handles = 0
         self.parent = 0
         self.name = b""
+        self.told = -1
 
 
 class Root(Node):
@@ -81,8 +91,15 @@ class Root(Node):
     def descriptor(self) -> int:
         with self._lock:
             if self._fd < 0:
-                self._fd = self._open(self.number)
+                fd = self._open(self.number)
+                self.tree.at_once = never_asks_elsewhere(fd)
+                self.tree.near = self.tree.at_once and os.fstat(fd).st_dev == self.tree.home
+                self._fd = fd
             return self._fd
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
 
     def status(self, now: float) -> os.stat_result | None:
         if self._status and self._status[1] == self.uses and now < self._until:
@@ -94,14 +111,18 @@ class Root(Node):
 
 
 class File(Held):
-    """An open file. `strip`: its opener may not write and keep the setuid bits. `written`: since last flushed."""
+    """An open file. `strip`: its opener may not write and keep the setuid bits. `written`: since last flushed.
 
-    __slots__ = ("node", "strip", "writable", "written")
+    `appends`: it was opened to append; fcntl(2) may have changed that, of which we are not told.
+    """
+
+    __slots__ = ("appends", "node", "strip", "writable", "written")
 
     def __init__(self, node: Node, fd: int, flags: int, *, strip: bool) -> None:
         super().__init__(node.tree, fd)
         self.node = node
         self.writable = flags & os.O_ACCMODE != os.O_RDONLY
+        self.appends = bool(flags & os.O_APPEND)
         self.strip = strip
         self.written = False
 
@@ -115,6 +136,33 @@ class Directory(Held):
         super().__init__(node.tree, fd)
         self.node = node
         self.names: list[str] | None = None
+
+
+class Places:
+    """How many of a tree's requests may be in threads at once; the others wait in the order in which they came."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._waiting: deque[trio.lowlevel.Task] = deque()
+
+    async def __aenter__(self) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        task = trio.lowlevel.current_task()
+        self._waiting.append(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)  # whoever leaves hands the place over
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._waiting:
+            trio.lowlevel.reschedule(self._waiting.popleft())
+        else:
+            self._free += 1
 
 
 class _Closer:
@@ -150,14 +198,22 @@ class _Closer:
 
 
 class Tree:
-    """What the kernel holds of one volume's data, and the threads that may wait for its store."""
+    """What the kernel holds of one volume's data, and the threads that may wait for its store.
 
-    def __init__(self, data: int, salt: int, opening: Callable[[int], int], limiter: trio.CapacityLimiter) -> None:
+    `at_once`: its root is open, and its file system answers some calls without ever waiting, see `passthrough_calls`.
+    `near`: it is moreover the file system of the catalogue (`home`), for whose reads the event loop waits anyway.
+    """
+
+    def __init__(self, data: int, salt: int, opening: Callable[[int], int], home: int, places: Places) -> None:
         self.root = Root(self, data, opening)
         self.salt = salt
-        self.limiter = limiter
+        self.places = places
         self.nodes: dict[tuple[int, int], Node] = {}  # (st_dev, st_ino) → node
         self.handles: set[int] = set()
+        self.home = home
+        self.at_once = False
+        self.near = False
+        self.prompt = True  # the last trip to a thread took but a moment
         self.inside = 0  # requests
         self.answered = 0.0
         self.xattr_changes = 0
@@ -175,5 +231,54 @@ class Tree:
 
 
 async def in_thread(tree: Tree, work: Callable[[], T]) -> T:
-    """One trip to a thread of the tree's own. Costs 50 to 100 µs; a request makes one, with all that it has to ask."""
-    return await trio.to_thread.run_sync(work, limiter=tree.limiter)
+    """One trip to a thread of the tree's own; a request makes one, with all that it has to ask."""
+    async with tree.places:
+        if not tree.root.is_open:  # opening it asks the event loop, for which a thread has to be known to trio
+            return await trio.to_thread.run_sync(work, limiter=_UNLIMITED)
+        return await _trip(tree, work)
+
+
+async def _trip(tree: Tree, work: Callable[[], T]) -> T:
+    """trio's own `run_sync` in less time: unnamed, and back without a turn of the loop where the thread is quick.
+
+    So the loop stands still for `_MOMENT` at most, and not for a tree whose last trip took longer than that: a store
+    that hangs costs everybody else one moment.
+    """
+    task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
+    results: list[outcome.Outcome[T]] = []
+    prompt = tree.prompt
+    waits = [task] if prompt else []  # whoever takes the task out says how the result comes back
+    here = threading.Lock()
+    here.acquire()
+
+    def deliver(result: outcome.Outcome[T]) -> None:
+        results.append(result)
+        try:
+            waits.pop()
+        except IndexError:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(trio.lowlevel.reschedule, task, result)
+        else:
+            here.release()
+
+    began = time.monotonic()
+    try:
+        trio.lowlevel.start_thread_soon(work, deliver)
+    except RuntimeError as failure:  # no more threads
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from failure
+    if prompt and (here.acquire(timeout=_MOMENT) or not _gives_up(waits)):
+        return results[0].unwrap()
+    try:
+        result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+    finally:
+        tree.prompt = time.monotonic() - began < _MOMENT
+    return result
+
+
+def _gives_up(waits: list[trio.lowlevel.Task]) -> bool:
+    """False where the result has just come."""
+    try:
+        waits.pop()
+    except IndexError:
+        return False
+    return True

@@ -24,7 +24,21 @@ class Owner:
 
     uid: int | None
     gid: int
-    umask: int  # the daemon's own, which must not show in a mode that the caller's umask was applied to already
+    umask: int  # the daemon's own, which must not show
+    theirs: int = 0  # the caller's, unless the directory has a default ACL
+
+
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    """What a new file's mode is to be; `by_acl`: the directory's default ACL has a say in it, instead of the umask."""
+
+    bits: int
+    by_acl: bool
+
+    @classmethod
+    def of(cls, directory: int, mode: int, owner: Owner) -> "_Mode":
+        by_acl = _hands_down_acl(directory)
+        return cls(mode if by_acl else mode & ~owner.theirs, by_acl)
 
 
 def own_umask() -> int:
@@ -42,7 +56,8 @@ def create_file(directory: int, name: bytes, flags: int, mode: int, owner: Owner
     not checked who may open it. It looks again and comes back with an ordinary open.
     """
     try:
-        fd = os.open(name, (flags & KEPT) | _NEW_FILE, mode & 0o777, dir_fd=directory)
+        wanted = _Mode.of(directory, mode, owner)
+        fd = os.open(name, (flags & KEPT) | _NEW_FILE, wanted.bits & 0o777, dir_fd=directory)
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
@@ -51,7 +66,7 @@ def create_file(directory: int, name: bytes, flags: int, mode: int, owner: Owner
         with _Undone(lambda: os.unlink(name, dir_fd=directory)):
             held = os.open(self_path(fd), os.O_PATH | os.O_CLOEXEC)
             try:
-                return fd, (held, _give(directory, held, mode, owner))
+                return fd, (held, _give(directory, held, wanted, owner))
             except BaseException:
                 os.close(held)
                 raise
@@ -61,15 +76,17 @@ def create_file(directory: int, name: bytes, flags: int, mode: int, owner: Owner
 
 
 def make_directory(directory: int, name: bytes, mode: int, owner: Owner) -> Found:
-    os.mkdir(name, mode & 0o1777, dir_fd=directory)
+    wanted = _Mode.of(directory, mode, owner)
+    os.mkdir(name, wanted.bits & 0o1777, dir_fd=directory)
     with _Undone(lambda: os.rmdir(name, dir_fd=directory)):
-        return _found_new(directory, name, stat.S_IFDIR, mode, owner)
+        return _found_new(directory, name, stat.S_IFDIR, wanted, owner)
 
 
 def make_node(directory: int, name: bytes, mode: int, device: int, owner: Owner) -> Found:
-    os.mknod(name, mode & (_TYPE | 0o777), device, dir_fd=directory)
+    wanted = _Mode.of(directory, mode, owner)
+    os.mknod(name, wanted.bits & (_TYPE | 0o777), device, dir_fd=directory)
     with _Undone(lambda: os.unlink(name, dir_fd=directory)):
-        return _found_new(directory, name, stat.S_IFMT(mode) or stat.S_IFREG, mode, owner)
+        return _found_new(directory, name, stat.S_IFMT(mode) or stat.S_IFREG, wanted, owner)
 
 
 def make_symlink(directory: int, name: bytes, target: bytes, owner: Owner) -> Found:
@@ -98,31 +115,43 @@ class _Undone:
                 self._undo()
 
 
-def _found_new(directory: int, name: bytes, kind: int, mode: int | None, owner: Owner) -> Found:
+def _found_new(directory: int, name: bytes, kind: int, wanted: _Mode | None, owner: Owner) -> Found:
     fd, status = find(directory, name)
     try:
         if stat.S_IFMT(status.st_mode) != kind:  # somebody below the view was faster: not ours to give away
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        return fd, _give(directory, fd, mode, owner)
+        return fd, _give(directory, fd, wanted, owner)
     except BaseException:
         os.close(fd)
         raise
 
 
-def _give(directory: int, held: int, mode: int | None, owner: Owner) -> os.stat_result:
+def _give(directory: int, held: int, wanted: _Mode | None, owner: Owner) -> os.stat_result:
     """Owner, group and exact mode of what was just made. A setgid directory hands down its group (mkdir(2)).
 
-    The mode is touched only where the daemon's umask or a chown could have spoilt it, so that a default ACL stays.
+    The mode is touched only where the daemon's umask or a chown could have spoilt it; what a default ACL has made of it
+    stays.
     """
     new = os.fstat(held)
     inherits = bool(os.fstat(directory).st_mode & stat.S_ISGID)
+    changed = False
     if owner.uid is not None:
         gid = new.st_gid if inherits else owner.gid
         if (new.st_uid, new.st_gid) != (owner.uid, gid):
             chown(held, owner.uid, gid)
-    if mode is not None:
-        if inherits and stat.S_ISDIR(new.st_mode):
-            mode |= stat.S_ISGID
-        if mode & (owner.umask | 0o7000):
-            chmod(held, mode)
-    return os.fstat(held)
+            changed = True
+    if wanted is not None:
+        special = wanted.bits & 0o7000 | (stat.S_ISGID if inherits and stat.S_ISDIR(new.st_mode) else 0)
+        plain = stat.S_IMODE(new.st_mode) & 0o777 if wanted.by_acl else wanted.bits & 0o777
+        if special or (not wanted.by_acl and plain & owner.umask):
+            chmod(held, special | plain)
+            changed = True
+    return os.fstat(held) if changed else new
+
+
+def _hands_down_acl(directory: int) -> bool:
+    try:
+        os.getxattr(self_path(directory), "system.posix_acl_default")
+    except OSError:
+        return False
+    return True

@@ -19,12 +19,15 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import pyfuse3
 import trio
 
 from volfs.view.passthrough_calls import Found
-from volfs.view.passthrough_held import Directory, File, Held, Node, Tree
+from volfs.view.passthrough_held import Directory, File, Held, Node, Places, Tree
+
+T = TypeVar("T")
 
 FIRST = 1 << 62
 END = 1 << 63  # numbers stay positive where somebody takes them for signed
@@ -42,12 +45,12 @@ class Nodes:
     def __init__(
         self,
         open_data: Callable[[int], int],
-        limiter: trio.CapacityLimiter | None,
+        home: int,
         most_descriptors: int,
         invalidate: Callable[[int, bytes], None],
     ) -> None:
         self._open_data = open_data
-        self._limiter = limiter
+        self._home = home
         self._most = most_descriptors
         self._invalidate = invalidate
         self._key = secrets.token_bytes(16)
@@ -58,6 +61,7 @@ class Nodes:
         self._generations = itertools.count(1)
         self._next_handle = itertools.count(FIRST + time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._relieving = False
+        self._sent_back: set[tuple[int, bytes]] = set()
 
     def node(self, inode: int) -> Node:
         """The node of a number that the kernel sent. ESTALE where it is none of ours."""
@@ -102,7 +106,23 @@ class Nodes:
                 one.users -= 1
                 one.uses += 1
             tree.drop(*(one for one in held if one.dropped))
-            self._rest(tree)
+            self.rest(tree)
+
+    def at_once(self, held: Held, work: Callable[[int], T], *, near: bool = False) -> T:
+        """What `work` says of a descriptor, here and now. BlockingIOError where a thread has to ask.
+
+        near: `work` may read from the disk; so it is a thread's unless that is the disk of the catalogue.
+        """
+        tree = held.tree
+        if not (tree.near if near else tree.at_once):
+            raise BlockingIOError
+        try:
+            return work(held.descriptor())
+        except BlockingIOError:
+            raise
+        except OSError as failure:
+            self.rest(tree)
+            raise pyfuse3.FUSEError(failure.errno or errno.EIO) from None
 
     def known(self, directory: Node, name: bytes, found: Found) -> Node:
         """The node of what was found, counted as looked up once more. Takes the descriptor over."""
@@ -123,6 +143,23 @@ class Nodes:
         node.parent, node.name = directory.number, name
         return node
 
+    def is_at(self, directory: Node, name: bytes, status: os.stat_result | None) -> Node | None:
+        """The node of what is there now, if that is what the kernel was last told of this name."""
+        node = directory.tree.nodes.get((status.st_dev, status.st_ino)) if status is not None else None
+        return node if node is not None and (node.parent, node.name) == (directory.number, name) else None
+
+    def send_back(self, directory: Node, name: bytes) -> None:
+        """For ESTALE: the kernel looks the name up again and comes back, once."""
+        if len(self._sent_back) > _CROWD:
+            self._sent_back.clear()  # some did not come back
+        self._sent_back.add((directory.number, name))
+
+    def was_sent_back(self, directory: Node, name: bytes) -> bool:
+        """Whether this is somebody who comes back."""
+        known = (directory.number, name) in self._sent_back
+        self._sent_back.discard((directory.number, name))
+        return known
+
     def forget(self, number: int, lookups: int) -> None:
         """The kernel dropped so many of its lookups. A number that nobody knows is an earlier daemon's."""
         node = self._nodes.get(number)
@@ -133,7 +170,7 @@ class Nodes:
             del self._nodes[number]
             del node.tree.nodes[node.key]
             node.tree.drop(node)
-            self._rest(node.tree)
+            self.rest(node.tree)
 
     def opened(self, handle: File | Directory) -> int:
         """The number of a new handle. ESTALE where its tree was forgotten while it was being opened."""
@@ -151,8 +188,11 @@ class Nodes:
         if handle is not None:
             handle.node.handles -= 1
             handle.tree.handles.discard(fh)
-            handle.tree.drop(handle)
-            self._rest(handle.tree)
+            if handle.tree.at_once and not handle.users and not (isinstance(handle, File) and handle.writable):
+                os.close(handle.take())  # the node's own descriptor stays, so this is never an inode's last
+            else:
+                handle.tree.drop(handle)
+            self.rest(handle.tree)
 
     def forget_tree(self, data: int) -> None:
         tree = self._trees.pop(data, None)
@@ -176,11 +216,11 @@ class Nodes:
     def _tree(self, data: int) -> Tree:
         tree = self._trees.get(data)
         if tree is None:
-            limiter = self._limiter or trio.CapacityLimiter(_THREADS)
-            tree = self._trees[data] = Tree(data, self._incarnations.get(data, 0), self._open_data, limiter)
+            salt = self._incarnations.get(data, 0)
+            tree = self._trees[data] = Tree(data, salt, self._open_data, self._home, Places(_THREADS))
         return tree
 
-    def _rest(self, tree: Tree) -> None:
+    def rest(self, tree: Tree) -> None:
         """A tree that the kernel holds nothing of is let go, its root's descriptor too: it would keep a mount busy."""
         if not (tree.inside or tree.nodes or tree.handles or tree.dropped):
             del self._trees[tree.root.number]

@@ -1,29 +1,71 @@
 """The view's life in a daemon: libfuse on a connection that somebody else made.
 
 The keeper hands over the kernel's FUSE_INIT in a socket. libfuse opens that as its device (`/dev/fd/N`), reads the
-INIT, and when it calls `init` the real descriptor takes the socket's place: its answer and all that follows go to the
-kernel. So stock libfuse serves a mount that it did not make.
+INIT, and answers into a pipe that `init` has put there; then the answer goes to the kernel, and the real descriptor
+takes the pipe's place for all that follows. So stock libfuse serves a mount that it did not make, and the answer can
+ask for what pyfuse3 has no word for.
 
 Law: one view a process (pyfuse3 keeps its session in a module).
 """
 
+import errno
 import os
+import struct
 
 import pyfuse3
 
+from volfs.view import pace
 from volfs.view.operations import Operations
 
 MAX_TASKS = 10_000  # handlers at once; once that many wait, no request is read any more
 
 
-def attach(operations: Operations, init: int, real: int) -> None:
-    """Gives libfuse the connection: `init` holds the kept FUSE_INIT, `real` is the kernel's descriptor."""
-    operations.init = lambda: _take_over(init, real)  # type: ignore[method-assign]
+_FLAGS = struct.Struct("=28xI")  # struct fuse_out_header, then struct fuse_init_out up to its flags
+_DONT_MASK, _POSIX_ACL = 1 << 6, 1 << 20  # FUSE_* of linux/fuse.h
+
+
+class _HandOver:
+    """From the socket with the kept FUSE_INIT, number `init`, to the kernel's descriptor."""
+
+    def __init__(self, init: int, real: int) -> None:
+        self._init = init
+        self._real = real
+        self._answer = -1
+
+    def begin(self) -> None:
+        """libfuse has read the INIT and will answer next."""
+        self._answer, writing = os.pipe()
+        os.dup2(writing, self._init)
+        os.close(writing)
+
+    def finish(self) -> bool:
+        """To be called when libfuse waits for a request; True when it has answered, and the kernel has its answer."""
+        if self._answer < 0:
+            return False
+        answer = bytearray(os.read(self._answer, 4096))
+        os.close(self._answer)
+        flags = _FLAGS.unpack_from(answer)[0]
+        if flags & _POSIX_ACL:  # a default ACL takes the umask's place, so whoever makes a file applies one of them
+            answer[: _FLAGS.size] = answer[: _FLAGS.size - 4] + struct.pack("=I", flags | _DONT_MASK)
+        try:
+            os.write(self._real, answer)
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # a daemon before this one has answered
+                raise
+        os.dup2(self._real, self._init)
+        return True
+
+
+def attach(operations: Operations, init: int, real: int, *, acls: bool) -> None:
+    """Gives libfuse the connection: `init` holds the kept FUSE_INIT, `real` is the kernel's descriptor.
+
+    acls: the kernel asks for POSIX ACLs and heeds them. It costs two requests for each volume in an `ls -l`.
+    """
+    operations.enable_acl = acls
+    hand_over = _HandOver(init, real)
+    operations.init = hand_over.begin  # type: ignore[method-assign]
     pyfuse3.init(operations, f"/dev/fd/{init}", {"default_permissions", "allow_other"})
-
-
-def _take_over(init: int, real: int) -> None:
-    os.dup2(real, init)
+    pace.quicken(hand_over.finish)
 
 
 async def serve() -> None:
