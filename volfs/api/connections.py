@@ -1,0 +1,93 @@
+"""Connections of a listening socket, each for itself: hypercorn speaks HTTP in them, and this is what it runs in.
+
+Law: whatever goes wrong in a connection ends that connection and nothing else. hypercorn's own loop takes the whole
+process with it, for one where a client breaks the protocol while it is being answered: the close and the answer meet.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
+from starlette.types import ASGIApp
+
+QUIET = 10.0  # seconds between two lines about connections that cannot be accepted, which is tried ten times a second
+
+log = logging.getLogger(__name__)
+
+
+class Connection(TCPServer):  # type: ignore[misc]
+    """One client."""
+
+    async def run(self) -> None:
+        """Serves until either side closes."""
+        try:
+            await super().run()
+        except Exception as error:
+            log.warning("a connection broke", extra={"why": _reason(error)})
+
+    async def protocol_send(self, event: Event) -> None:
+        """Sends, unless the connection is being closed at this moment."""
+        try:
+            await super().protocol_send(event)
+        except trio.BusyResourceError:
+            await self.protocol.handle(Closed())
+
+
+async def serve_connections(
+    app: ASGIApp,
+    config: Config,
+    listener: int,
+    ending: Callable[[], Awaitable[None]],
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """Accepts on the listening socket of this descriptor until `ending` returns; what is under way gets a grace."""
+    context = WorkerContext(None)
+    connection = partial(Connection, wrap_app(app, config.wsgi_max_body_size, "asgi"), config, context)
+    accepted = trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=listener)))
+    _complain_seldom()
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            serve = partial(trio.serve_listeners, handler_nursery=connections)
+            accepting.start_soon(serve, partial(connection, ConnectionState({})), [accepted])
+            task_status.started()
+            await ending()
+            accepting.cancel_scope.cancel()
+        await context.terminated.set()
+        connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
+
+
+def _reason(error: BaseException) -> str:
+    """The first thing that went wrong, in a line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+class _Seldom(logging.Filter):
+    """trio says with a traceback, each time, that there is no descriptor for a client that waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = -QUIET
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        if time.monotonic() < self._said + QUIET:
+            return False
+        self._said = time.monotonic()
+        return True
+
+
+def _complain_seldom() -> None:
+    logger = logging.getLogger("trio.serve_listeners")
+    if not logger.filters:
+        logger.addFilter(_Seldom())
