@@ -356,14 +356,18 @@ for path in map(Path, sys.argv[1:]):
 
 @pytest.fixture
 def whole(tmp_path, volume):
-    """The bytes of a catalogue with 400 volumes and 100 references, of which some were changed and removed."""
+    """The bytes of a catalogue with 400 volumes and 100 references, of which some were changed and removed.
+
+    Without the room behind them, which is only reserved.
+    """
     path = tmp_path / "whole.mdb"
     store = Store(path)
     store.commit([Put(volume(f"v{n}", options={"type": "tmpfs"} if n % 2 else None)) for n in range(500)])
     store.commit([AddReference(f"v{n}", VIEW) for n in range(100)])
     store.commit([Delete(f"v{n}") for n in range(400, 500)])
     store.close()
-    return path.read_bytes()
+    used = path.read_bytes().rstrip(b"\0")
+    return used + bytes(-len(used) % 4096)
 
 
 def outcomes(directory, files):

@@ -15,23 +15,22 @@ from hypercorn.config import Config
 from hypercorn.events import Closed, Event
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
+from hypercorn.typing import ConnectionState, Framework
 from hypercorn.utils import wrap_app
-from starlette.types import ASGIApp
 
 QUIET = 10.0  # seconds between two lines about connections that cannot be accepted, which is tried ten times a second
 
 log = logging.getLogger(__name__)
 
 
-class Connection(TCPServer):  # type: ignore[misc]
+class Connection(TCPServer):
     """One client."""
 
     async def run(self) -> None:
         """Serves until either side closes."""
         try:
             await super().run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (anything: the law)
             log.warning("a connection broke", extra={"why": _reason(error)})
 
     async def protocol_send(self, event: Event) -> None:
@@ -43,7 +42,7 @@ class Connection(TCPServer):  # type: ignore[misc]
 
 
 async def serve_connections(
-    app: ASGIApp,
+    app: Framework,
     config: Config,
     listener: int,
     ending: Callable[[], Awaitable[None]],

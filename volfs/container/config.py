@@ -268,7 +268,7 @@ def _decode(file: str, text: bytes, kind: type[T]) -> T:
     try:
         value = msgspec.json.decode(text.decode("utf-8", "replace"))
         return msgspec.convert({} if value is None else _without_nulls(value), kind)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise Invalid(f"{file}: {error}") from None
     except RecursionError:
         raise Invalid(f"{file}: nested too deeply") from None

@@ -139,8 +139,12 @@ class Keeper:
         """Has restore unmount what the view used, where the last daemon was not there to do it when it was asked."""
         detach_view(self._settings.view)
         command = [sys.executable, "-P", "-m", "volfs.daemon", self._settings.to_json()]
-        with suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=STOP_DEADLINE, check=False)
+        restore = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            restore.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            restore.kill()
+            self._lingering.append(restore)  # a thread of it may wait in the kernel, and nobody for that
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

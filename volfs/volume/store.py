@@ -12,7 +12,6 @@ durable when it returns. A transaction never crosses a thread (py-lmdb forbids i
 out by the next commit after they were sent, sent again by the next daemon when this one died between.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import lmdb
 import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
-from volfs.volume import encoding
+from volfs.volume import encoding, room
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Edition, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
@@ -31,7 +30,6 @@ MapFull = lmdb.MapFullError
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
-LOCK_FILE = 8192  # bytes; LMDB makes as many reader slots as fit
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -76,6 +74,7 @@ class Store:
             self._open(path, map_size)
             self._check_format(first_serial)
             self._check_whole()
+            self._keep_room()
         except _DAMAGE as error:
             self.close()
             raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
@@ -87,14 +86,15 @@ class Store:
             raise
 
     def _open(self, path: Path, map_size: int) -> None:
-        _reserve(path.with_name(f"{path.name}-lock"))
+        room.reserve_lock(path.with_name(f"{path.name}-lock"))
         size = max(map_size, path.stat().st_size * 2 if path.exists() else 0)
         self._env = lmdb.open(
             str(path), subdir=False, mode=0o600, max_dbs=len(_DATABASES), map_size=size, max_readers=64, readahead=False
         )
+        self._page, self._reserved = int(self._env.stat()["psize"]), 0
         self._env.reader_check()  # a daemon that was killed in the middle of a read left its slot
         info = self._env.info()
-        if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
+        if path.stat().st_size < (info["last_pgno"] + 1) * self._page:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
         databases = [self._env.open_db(name) for name in _DATABASES]
         self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, self._system = databases
@@ -279,14 +279,28 @@ class Store:
         except _DAMAGE as error:
             raise DamagedStore(f"the catalogue {self.path} cannot be written: {error}") from error
         except lmdb.Error as error:
-            raise HostError(f"the catalogue {self.path} cannot be written: {error}") from error
+            raise room.refused(self.path, error) from error
+        self._keep_room()
         del self._settled[: len(settled)]
         self._all_settled = False
         return effects
 
     def grow(self) -> None:
-        """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits."""
-        self._env.set_mapsize(self._env.info()["map_size"] * 2)
+        """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits.
+
+        Raises HostError where there is no room for it in memory.
+        """
+        size = self._env.info()["map_size"]
+        try:
+            self._env.set_mapsize(size * 2)
+        except lmdb.Error as error:
+            self._env.set_mapsize(size)  # LMDB has let the old map go before it asked for the new one
+            raise HostError(f"the catalogue {self.path} cannot grow: {error}") from error
+
+    def _keep_room(self) -> None:
+        used = (self._env.info()["last_pgno"] + 1) * self._page
+        if used + room.SPARE // 2 > self._reserved:
+            self._reserved = room.reserve_spare(self.path, used)
 
     def _effect(self, write: lmdb.Transaction, change: Change) -> Effect:
         volume = self._apply(write, change)
@@ -362,15 +376,3 @@ class Store:
         value = msgspec.msgpack.encode((volume.serial, volume.name))
         write.put(encoding.number(number), value, db=self._owed)
         return Owed(number, volume.serial, volume.name)
-
-
-def _reserve(lock: Path) -> None:
-    """Asks for room before LMDB maps its lock file: touching a page that a full disk has none for is a SIGBUS."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(descriptor, 0, LOCK_FILE)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise HostError(f"the catalogue {lock.parent} cannot be opened: {error.strerror}", error.errno) from error
