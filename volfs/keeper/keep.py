@@ -22,6 +22,7 @@ from volfs.keeper.fuse import Connection, detach_view, mount_view
 from volfs.mount import mountinfo
 from volfs.mount.syscalls import read_mountinfo
 from volfs.settings import GIVE_UP, Settings
+from volfs.volume import suspicion
 
 LOOK = 0.5  # seconds between two looks whether a daemon is dead that cannot be reaped
 STOP_DEADLINE = 10.0  # seconds that a daemon gets to end before it is killed
@@ -117,6 +118,8 @@ class Keeper:
             return
         why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         log.warning("daemon ended, the next one starts", extra={"why": why})
+        if code in suspicion.DEATHS:
+            suspicion.suspect(self._settings.root)
         self._failures = 0 if ready else self._failures + 1
 
     def _prepare_next(self, ready: bool) -> bool:

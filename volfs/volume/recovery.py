@@ -22,9 +22,9 @@ from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled
 from volfs.volume.restore import Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
+from volfs.volume.suspicion import CATALOGUE
 from volfs.volume.volume import Kind, State
 
-CATALOGUE = "metadata.mdb"
 BATCH = 5_000  # changes in one transaction
 
 log = logging.getLogger(__name__)

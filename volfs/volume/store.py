@@ -30,6 +30,7 @@ MapFull = lmdb.MapFullError
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
+REHEARSED_AT_ONCE = 10_000  # records in a transaction, whose pages are held in memory
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -74,7 +75,6 @@ class Store:
             self._open(path, map_size)
             self._check_format(first_serial)
             self._check_whole()
-            self._keep_room()
         except _DAMAGE as error:
             self.close()
             raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
@@ -285,6 +285,15 @@ class Store:
         self._all_settled = False
         return effects
 
+    def rehearse(self) -> None:
+        """Writes every record over itself, and takes it back: some damage is met by a write alone."""
+        for database in (self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage):
+            key: bytes | None = b""
+            while key is not None:
+                with self._env.begin(write=True) as write:
+                    key = _overwrite(write.cursor(database), key)
+                    write.abort()
+
     def grow(self) -> None:
         """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits.
 
@@ -376,3 +385,14 @@ class Store:
         value = msgspec.msgpack.encode((volume.serial, volume.name))
         write.put(encoding.number(number), value, db=self._owed)
         return Owed(number, volume.serial, volume.name)
+
+
+def _overwrite(cursor: Any, after: bytes) -> bytes | None:  # noqa: ANN401 the stubs allow for memoryviews
+    """Some records from `after` on; returns where to go on, None at the end."""
+    found = cursor.set_range(after) if after else cursor.first()
+    for _ in range(REHEARSED_AT_ONCE):
+        if not found:
+            return None
+        cursor.put(cursor.key(), cursor.value())
+        found = cursor.next()
+    return bytes(cursor.key()) if found else None
