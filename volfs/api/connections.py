@@ -5,33 +5,64 @@ process with it, for one where a client breaks the protocol while it is being an
 """
 
 import logging
+import select
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any, cast
 
+import h11
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState, Framework
+from hypercorn.typing import AppWrapper, ConnectionState, Framework
 from hypercorn.utils import wrap_app
 
+LOOK = 2.0  # seconds between two looks whether a client is still there
 QUIET = 10.0  # seconds between two lines about connections that cannot be accepted, which is tried ten times a second
 
 log = logging.getLogger(__name__)
 
 
 class Connection(TCPServer):
-    """One client."""
+    """One client. Where it has gone and nothing is being answered, hypercorn may still wait for it, for ever."""
+
+    def __init__(self, app: AppWrapper, *rest: Any) -> None:  # noqa: ANN401 (hypercorn's own)
+        async def counted(*call: Any) -> None:  # noqa: ANN401
+            self._answering += 1
+            try:
+                await app(*call)
+            finally:
+                self._answering -= 1
+
+        self._answering = 0
+        super().__init__(cast(AppWrapper, counted), *rest)
 
     async def run(self) -> None:
         """Serves until either side closes."""
         try:
-            await super().run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch, nursery.cancel_scope)
+                await super().run()
+                nursery.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 (anything: the law)
             log.warning("a connection broke", extra={"why": _reason(error)})
+
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        while True:
+            await trio.sleep(LOOK)
+            if not self._answering and _is_gone(self.stream.socket):
+                scope.cancel()
+
+    async def _read_data(self) -> None:
+        """Speaks HTTP/1 only: an answer in HTTP/2 waits for a client that has gone, for ever."""
+        if isinstance(self.protocol.protocol, H11Protocol):
+            self.protocol.protocol._check_protocol = _stay  # type: ignore[assignment, method-assign]  # noqa: SLF001
+        await super()._read_data()
 
     async def protocol_send(self, event: Event) -> None:
         """Sends, unless the connection is being closed at this moment."""
@@ -62,6 +93,20 @@ async def serve_connections(
             accepting.cancel_scope.cancel()
         await context.terminated.set()
         connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
+
+
+async def _stay(request: h11.Request) -> None:
+    """Takes a request for another protocol as one of this."""
+
+
+def _is_gone(client: trio.socket.SocketType) -> bool:
+    """Whether the other side has closed, or this one has."""
+    poll = select.poll()
+    try:
+        poll.register(client.fileno(), 0)
+    except ValueError:
+        return True
+    return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
 
 
 def _reason(error: BaseException) -> str:
