@@ -217,7 +217,7 @@ class Daemon:
     async def _check_catalogue(self) -> None:
         """Damage that restore did not come by would be met one day: rather now, and the next daemon is rid of it."""
         await trio.sleep(SETTLED)
-        if await trio.to_thread.run_sync(probe.is_damaged, self._store.path, abandon_on_cancel=True):
+        if await trio.to_thread.run_sync(probe.is_surely_damaged, self._store.path, abandon_on_cancel=True):
             log.error("the catalogue is damaged, the next daemon rebuilds it", extra={"catalogue": self._store.path})
             suspect(self._settings.root)
             self._replaced = True

@@ -43,12 +43,18 @@ def is_damaged(catalogue: Path, *, unused: bool = False) -> bool:
     return code < 0 or code == _DAMAGED
 
 
+def is_surely_damaged(catalogue: Path) -> bool:
+    """The same of a catalogue that is in use, found twice."""
+    return is_damaged(catalogue) and is_damaged(catalogue)
+
+
 def main(catalogue: str, unused: str = "") -> int:
     """Reads everything; returns the exit code. Other trouble is for whoever opens the catalogue next."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         store = Store(Path(catalogue))
-        check(store)
+        with store.snapshot():
+            check(store)
         if unused:
             store.rehearse()
     except DamagedStore:

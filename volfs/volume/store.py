@@ -13,6 +13,7 @@ out by the next commit after they were sent, sent again by the next daemon when 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,19 @@ _FORMAT, _NEXT_SERIAL, _NEXT_OWED, _EDITION = b"format", b"next serial", b"next 
 class _Reading:
     """A read transaction; what cannot be read in it is a damaged store."""
 
-    __slots__ = ("_path", "_transaction")
+    __slots__ = ("_path", "_pinned", "_transaction")
 
-    def __init__(self, env: lmdb.Environment, path: Path) -> None:
-        self._transaction = env.begin()
+    def __init__(self, env: lmdb.Environment, path: Path, pinned: lmdb.Transaction | None) -> None:
+        self._transaction = pinned or env.begin()
+        self._pinned = pinned is not None
         self._path = path
 
     def __enter__(self) -> Any:  # noqa: ANN401 the stubs allow for memoryviews, which nobody asks for here
-        return self._transaction.__enter__()
+        return self._transaction if self._pinned else self._transaction.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._transaction.__exit__(kind, error, trace)
+        if not self._pinned:
+            self._transaction.__exit__(kind, error, trace)
         if isinstance(error, _DAMAGE):
             raise DamagedStore(f"the catalogue {self._path} cannot be read: {error}") from error
 
@@ -71,6 +74,7 @@ class Store:
         self.path = path
         self._settled: list[int] = []
         self._all_settled = False
+        self._pinned: lmdb.Transaction | None = None
         try:
             self._open(path, map_size)
             self._check_format(first_serial)
@@ -130,7 +134,16 @@ class Store:
     # Reads: microseconds each, for the event loop.
 
     def _read(self) -> _Reading:
-        return _Reading(self._env, self.path)
+        return _Reading(self._env, self.path, self._pinned)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads within it see the same moment, whatever another process writes; for one thread that only reads."""
+        with self._env.begin() as self._pinned:
+            try:
+                yield
+            finally:
+                self._pinned = None
 
     def get(self, name: str) -> Volume | None:
         """The volume called `name`."""
