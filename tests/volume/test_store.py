@@ -164,6 +164,17 @@ def test_references_are_a_set(store, volume):
     assert store.references("db") == [MOUNT]
 
 
+def test_one_user_is_found_among_many_also_by_an_id_that_is_longer_than_a_key(store, volume):
+    put(store, volume("db"))
+    put(store, volume("db2"))
+    assert (store.is_used("db"), store.reference("db", "u1")) == (False, None)
+    ids = ["u1", "u10", "x" * 5000, "é"]
+    store.commit([AddReference("db2", Reference(one, Kind.PLUGIN, "boot", 1)) for one in ids])
+    assert [store.reference("db2", one).id for one in ids] == ids
+    assert (store.reference("db2", "u"), store.reference("db", "u1")) == (None, None)
+    assert (store.is_used("db2"), store.is_used("db")) == (True, False)
+
+
 def test_references_go_with_their_volume_and_with_no_other(store, volume):
     put(store, volume("db"), volume("db2"), volume("d"))
     store.commit([AddReference(name, one) for name in ("db", "db2", "d") for one in (VIEW, MOUNT)])

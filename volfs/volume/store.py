@@ -227,6 +227,19 @@ class Store:
                     found.append(encoding.decode(value, tuple[str, Reference])[1])
             return found
 
+    def reference(self, name: str, id: str) -> Reference | None:  # noqa: A002
+        """One user of a volume, found among however many."""
+        with self._read() as read:
+            value = read.get(encoding.reference_key(name, id), db=self._references)
+        return encoding.decode(value, tuple[str, Reference])[1] if value is not None else None
+
+    def is_used(self, name: str) -> bool:
+        """Whether the volume has any user."""
+        prefix = encoding.key(name) + b"\0"
+        with self._read() as read:
+            cursor = read.cursor(self._references)
+            return bool(cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix))
+
     def figure(self, serial: int) -> Figure | None:
         """What the volume with this number held when it was last measured."""
         with self._read() as read:

@@ -121,7 +121,7 @@ class Uses:
 
     async def _leave(self, volume: Volume, user: str) -> None:
         if volume.local:
-            last = not self._store.references(volume.name)
+            last = not self._store.is_used(volume.name)
             await self._drivers.local.unmount(volume, user, last=last)
             return
         if self.has(volume.name, user):
@@ -169,7 +169,7 @@ class Uses:
             ),
         )
         for volume in volumes:
-            if volume.source and not self._store.references(volume.name):
+            if volume.source and not self._store.is_used(volume.name):
                 await self._drivers.local.unmount(volume, VIEW_REFERENCE, last=True)
         async with trio.open_nursery() as nursery:
             for volume in volumes:
@@ -183,10 +183,12 @@ class Uses:
 
     def has(self, name: str, user: str) -> bool:
         """Whether this user is one of the volume's."""
-        return any(one.id == user and one.kind is not Kind.LEAVING for one in self._store.references(name))
+        one = self._store.reference(name, user)
+        return one is not None and one.kind is not Kind.LEAVING
 
     def _is_leaving(self, name: str, user: str) -> bool:
-        return any(one.id == user and one.kind is Kind.LEAVING for one in self._store.references(name))
+        one = self._store.reference(name, user)
+        return one is not None and one.kind is Kind.LEAVING
 
     def _reference(self, user: str, kind: Kind) -> Reference:
         return Reference(user, kind, self._boot, int(time.time()))
