@@ -11,6 +11,10 @@ import pytest
 
 from tests.conftest import UnixConnection, until
 from volfs.mount import syscalls
+from volfs.volume.changes import AddReference
+from volfs.volume.recovery import boot_id
+from volfs.volume.store import Store
+from volfs.volume.volume import Kind, Reference
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
 
@@ -189,3 +193,16 @@ def test_a_thousand_users_of_one_volume_come_and_go(serve, tmp_path):
         assert call("Unmount", user) == {}
     connection.close()
     assert served.request("DELETE", "/volumes/db")[0] == 204
+
+
+def test_a_volume_with_very_many_users_is_shown_whole_in_the_end(served):
+    """The text is megabytes, read in pieces: it is written once, not once for each piece."""
+    served.create("db")
+    served.create("other")
+    assert served.stop() == 0
+    store = Store(served.root / "volumes" / "metadata.mdb")
+    store.commit([AddReference("db", Reference(f"u{n}", Kind.PLUGIN, boot_id(), 1)) for n in range(20_000)])
+    store.close()
+    served.start()
+    assert len(json.loads((served.view / "db" / "meta").read_text())["UsedBy"]) == 20_000
+    assert json.loads((served.view / "other" / "meta").read_text())["UsedBy"] == []

@@ -157,6 +157,10 @@ class Store:
             value = read.get(encoding.number(serial), db=self._serials)
         return self.get(value[8:].decode(errors="surrogateescape")) if value is not None else None
 
+    def version(self) -> int:
+        """Another number after each commit."""
+        return int(self._env.info()["last_txnid"])
+
     def count(self) -> int:
         """How many volumes there are."""
         with self._read() as read:
