@@ -48,6 +48,7 @@ from volfs.view.invalidation import Invalidator, notices, notices_of_figures, no
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
+from volfs.volume import probe
 from volfs.volume.changes import Edition, Owed
 from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
@@ -56,11 +57,13 @@ from volfs.volume.recovery import boot_id
 from volfs.volume.restore import Plan, in_background
 from volfs.volume.service import VolumeService
 from volfs.volume.store import Store
+from volfs.volume.suspicion import suspect
 from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer
 
 RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten in one call of a thread
+SETTLED = 3.0  # seconds after a start in which nobody is to be kept waiting by what can be done later
 GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
 
 log = logging.getLogger(__name__)
@@ -139,6 +142,7 @@ class Daemon:
                 await self._renew_texts()
             self._report_ready(began)
             nursery.start_soon(self._verify)
+            nursery.start_soon(self._check_catalogue)
             await self._ending.wait()
             self._service.events.close()
             self._service.usage.close()
@@ -253,6 +257,15 @@ class Daemon:
                 continue
             if volume.state is State.DAMAGED:
                 log.error("volume damaged", extra={"volume": name})
+
+    async def _check_catalogue(self) -> None:
+        """Damage that restore did not come by would be met one day: rather now, and the next daemon is rid of it."""
+        await trio.sleep(SETTLED)
+        if await trio.to_thread.run_sync(probe.is_surely_damaged, self._store.path, abandon_on_cancel=True):
+            log.error("the catalogue is damaged, the next daemon rebuilds it", extra={"catalogue": self._store.path})
+            suspect(self._store.path)
+            self._replaced = True
+            self._ending.set()
 
     async def _hear_signals(self) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:

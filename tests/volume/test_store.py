@@ -164,6 +164,17 @@ def test_references_are_a_set(store, volume):
     assert store.references("db") == [MOUNT]
 
 
+def test_one_user_is_found_among_many_also_by_an_id_that_is_longer_than_a_key(store, volume):
+    put(store, volume("db"))
+    put(store, volume("db2"))
+    assert (store.is_used("db"), store.reference("db", "u1")) == (False, None)
+    ids = ["u1", "u10", "x" * 5000, "é"]
+    store.commit([AddReference("db2", Reference(one, Kind.PLUGIN, "boot", 1)) for one in ids])
+    assert [store.reference("db2", one).id for one in ids] == ids
+    assert (store.reference("db2", "u"), store.reference("db", "u1")) == (None, None)
+    assert (store.is_used("db2"), store.is_used("db")) == (True, False)
+
+
 def test_references_go_with_their_volume_and_with_no_other(store, volume):
     put(store, volume("db"), volume("db2"), volume("d"))
     store.commit([AddReference(name, one) for name in ("db", "db2", "d") for one in (VIEW, MOUNT)])
@@ -356,14 +367,18 @@ for path in map(Path, sys.argv[1:]):
 
 @pytest.fixture
 def whole(tmp_path, volume):
-    """The bytes of a catalogue with 400 volumes and 100 references, of which some were changed and removed."""
+    """The bytes of a catalogue with 400 volumes and 100 references, of which some were changed and removed.
+
+    Without the room behind them, which is only reserved.
+    """
     path = tmp_path / "whole.mdb"
     store = Store(path)
     store.commit([Put(volume(f"v{n}", options={"type": "tmpfs"} if n % 2 else None)) for n in range(500)])
     store.commit([AddReference(f"v{n}", VIEW) for n in range(100)])
     store.commit([Delete(f"v{n}") for n in range(400, 500)])
     store.close()
-    return path.read_bytes()
+    used = path.read_bytes().rstrip(b"\0")
+    return used + bytes(-len(used) % 4096)
 
 
 def outcomes(directory, files):

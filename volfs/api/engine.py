@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from volfs import __version__
 from volfs.api import about, containers, messages
 from volfs.api.events import EventStream, parse_wanted
-from volfs.api.http import live, read_body
+from volfs.api.http import live, read_body, refuse
 from volfs.api.transfer import Transfer
 from volfs.api.usage import UsageStream, measured
 from volfs.container.setup import Containers
@@ -66,6 +66,8 @@ class EngineApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await live(receive, send)
+        elif scope["type"] == "websocket":
+            await refuse(send)
         elif scope["type"] == "http":
             request = Request(scope, receive)
             try:

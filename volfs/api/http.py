@@ -32,3 +32,8 @@ async def live(receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.startup.complete"})
     if message["type"] == "lifespan.shutdown":
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def refuse(send: Send) -> None:
+    """Answers 403 to a client that wants a WebSocket: nothing here speaks it."""
+    await send({"type": "websocket.close"})

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from volfs.api.http import live, read_body
+from volfs.api.http import live, read_body, refuse
 from volfs.errors import Invalid, VolfsError
 from volfs.volume.describe import rfc3339
 from volfs.volume.evidence import Evidence
@@ -61,6 +61,8 @@ class PluginApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await live(receive, send)
+        elif scope["type"] == "websocket":
+            await refuse(send)
         elif scope["type"] == "http":
             try:
                 response = await self._answer(Request(scope, receive))
@@ -137,7 +139,7 @@ class PluginApi:
 def _parse(body: bytes) -> Call:
     try:
         return msgspec.json.decode(body or b"{}", type=Call)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the body of the call cannot be read: {error}") from error
 
 

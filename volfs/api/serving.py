@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve
 
+from volfs.api.connections import serve_connections
 from volfs.api.engine import EngineApi
 from volfs.api.plugin import PluginApi
 from volfs.volume.evidence import Evidence
@@ -31,14 +30,12 @@ async def serve_http(
     async with trio.open_nursery() as nursery:
         for position, listener in enumerate(listeners):
             app = EngineApi(service, lists) if position == 0 else PluginApi(service, evidence)
-            start = partial(serve, app, _config(listener, grace), shutdown_trigger=ending, mode="asgi")  # type: ignore[arg-type]
-            await nursery.start(start)
+            await nursery.start(serve_connections, app, _config(grace), listener, ending)
         task_status.started()
 
 
-def _config(listener: int, grace: float) -> Config:
+def _config(grace: float) -> Config:
     config = Config()
-    config.bind = [f"fd://{listener}"]
     config.graceful_timeout = grace
     config.keep_alive_timeout = 5.0  # seconds; a client that closed an idle connection is noticed only then
     config.include_server_header = False

@@ -16,9 +16,10 @@ from volfs.driver.record import Description
 from volfs.errors import HostError, NotFound
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import detach
-from volfs.volume.recovery import CATALOGUE, recover
+from volfs.volume.recovery import recover
 from volfs.volume.restore import Plan
 from volfs.volume.store import Store
+from volfs.volume.suspicion import CATALOGUE
 
 _ORDER = (DetachView, Detach, Restore, Sweep, WriteMeta, SetMode, SetOwner)
 _NOWHERE = "/nonexistent"  # a view that nothing is bound on

@@ -154,13 +154,18 @@ class LocalDriver:
         """
         with _host_errors(f"volume {name} cannot be removed"), self._open_volumes() as volumes:
             with self._open(name):
-                self._refuse_mounted(name)
+                self.refuse_mounted(name)
             try:
                 work = _set_aside(name, serial, volumes)
             except FileNotFoundError:
                 raise _not_found(name) from None
             os.fsync(volumes)
             return work
+
+    def put_back(self, work: str, name: str) -> None:
+        """Gives a volume that `remove` took away its name again. Raises HostError, FileExistsError."""
+        with _host_errors(f"volume {name} cannot be put back from {work}"), self._open_volumes() as volumes:
+            syscalls.rename_to_new(work, parse_volume_name(name), dir_fd=volumes)
 
     def sweep(self, work: str) -> None:
         """Finishes what `create` or `remove` left: deletes one of `Scan.work`. Fine when it is gone, or half done.
@@ -262,7 +267,8 @@ class LocalDriver:
         inside = mountinfo.under(syscalls.read_mountinfo(), directory)
         return [os.path.relpath(entry.mountpoint, directory) for entry in inside]
 
-    def _refuse_mounted(self, name: str) -> None:
+    def refuse_mounted(self, name: str) -> None:
+        """Raises InUse where anything is mounted at the volume or in it. Asks no store: one may hang."""
         for where in self._mounts_in(name):
             if where == _DATA:
                 raise InUse(f"volume {name} is in use: its data is still mounted")

@@ -22,6 +22,7 @@ from volfs.keeper.fuse import Connection, detach_view, mount_view
 from volfs.mount import mountinfo
 from volfs.mount.syscalls import read_mountinfo
 from volfs.settings import GIVE_UP, Settings
+from volfs.volume import suspicion
 
 LOOK = 0.5  # seconds between two looks whether a daemon is dead that cannot be reaped
 STOP_DEADLINE = 10.0  # seconds that a daemon gets to end before it is killed
@@ -120,6 +121,8 @@ class Keeper:
             return
         why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         log.warning("daemon ended, the next one starts", extra={"why": why})
+        if code in suspicion.DEATHS:
+            suspicion.suspect(Path(self._settings.root, "volumes", suspicion.CATALOGUE))
         self._failures = 0 if ready else self._failures + 1
 
     def _prepare_next(self, ready: bool) -> bool:
@@ -143,8 +146,12 @@ class Keeper:
         """Has restore unmount what the view used, where the last daemon was not there to do it when it was asked."""
         detach_view(self._settings.view)
         command = [sys.executable, "-P", "-m", "volfs.daemon", self._settings.to_json()]
-        with suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, stdin=subprocess.DEVNULL, timeout=STOP_DEADLINE, check=False)
+        restore = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        try:
+            restore.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            restore.kill()
+            self._lingering.append(restore)  # a thread of it may wait in the kernel, and nobody for that
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

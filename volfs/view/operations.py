@@ -41,6 +41,7 @@ class Operations(pyfuse3.Operations):
         self._plane = plane
         self._data = passthrough
         self._door = door
+        self._meta: tuple[tuple[int, int], bytes] = (0, 0), b""  # the last one: of which volume, as of which commit
 
     def init(self) -> None:
         """Nothing to do; the daemon replaces it with the hand-over of the descriptor."""
@@ -99,8 +100,11 @@ class Operations(pyfuse3.Operations):
     def _content(self, volume: Volume, kind: NodeKind) -> bytes:
         if kind is NodeKind.OPTS:
             return opts_text(volume)
-        users, figure = self._service.references(volume.name), self._service.usage.last(volume)
-        return meta_text(volume, self._service.mountpoint(volume), users, figure)
+        now = volume.serial, self._service.store.version()
+        if self._meta[0] != now:  # a long one, of thousands of users, is read in many pieces
+            users, figure = self._service.references(volume.name), self._service.usage.last(volume)
+            self._meta = now, meta_text(volume, self._service.mountpoint(volume), users, figure)
+        return self._meta[1]
 
     # Files
 

@@ -5,7 +5,9 @@ INIT, and answers into a pipe that `init` has put there; then the answer goes to
 takes the pipe's place for all that follows. So stock libfuse serves a mount that it did not make, and the answer can
 ask for what pyfuse3 has no word for.
 
-Law: one view a process (pyfuse3 keeps its session in a module).
+Law: one view a process (pyfuse3 keeps its session in a module), and no request of a volume may wait behind another
+volume's: of requests that nobody waits for the kernel sends a dozen at a time, and twelve pages read ahead from a store
+that hangs would be those. So the kernel is not asked for reads in that way.
 """
 
 import errno
@@ -22,6 +24,19 @@ MAX_TASKS = 10_000  # handlers at once; once that many wait, no request is read 
 
 _FLAGS = struct.Struct("=28xI")  # struct fuse_out_header, then struct fuse_init_out up to its flags
 _DONT_MASK, _POSIX_ACL = 1 << 6, 1 << 20  # FUSE_* of linux/fuse.h
+_ASYNC = 1 << 0 | 1 << 15  # FUSE_ASYNC_READ, FUSE_ASYNC_DIO
+
+
+def adjusted(answer: bytes) -> bytes:
+    """libfuse's answer to FUSE_INIT with what pyfuse3 has no word for.
+
+    Every read is sent while somebody waits for it. A default ACL takes the umask's place, so whoever makes a file
+    applies one of them.
+    """
+    flags = _FLAGS.unpack_from(answer)[0] & ~_ASYNC
+    if flags & _POSIX_ACL:
+        flags |= _DONT_MASK
+    return answer[: _FLAGS.size - 4] + struct.pack("=I", flags) + answer[_FLAGS.size :]
 
 
 class _HandOver:
@@ -42,11 +57,8 @@ class _HandOver:
         """To be called when libfuse waits for a request; True when it has answered, and the kernel has its answer."""
         if self._answer < 0:
             return False
-        answer = bytearray(os.read(self._answer, 4096))
+        answer = adjusted(os.read(self._answer, 4096))
         os.close(self._answer)
-        flags = _FLAGS.unpack_from(answer)[0]
-        if flags & _POSIX_ACL:  # a default ACL takes the umask's place, so whoever makes a file applies one of them
-            answer[: _FLAGS.size] = answer[: _FLAGS.size - 4] + struct.pack("=I", flags | _DONT_MASK)
         try:
             os.write(self._real, answer)
         except OSError as error:

@@ -50,5 +50,5 @@ def volume(value: bytes | memoryview) -> Volume:
 def decode(value: bytes | memoryview, kind: type[T]) -> T:
     try:
         return msgspec.msgpack.decode(value, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedStore(f"a record of the catalogue cannot be read: {error}") from error

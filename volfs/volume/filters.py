@@ -84,7 +84,7 @@ def _decoded(text: str) -> dict[str, list[str]]:
         return {}
     try:
         either = msgspec.json.decode(text, type=dict[str, list[str] | dict[str, bool]] | None) or {}
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
         raise Invalid("error reading volume filters: invalid filter") from error
     return {key: list(values) for key, values in either.items()}
 

@@ -7,6 +7,7 @@ wait for a server for minutes; everything else shares sixteen.
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from volfs.driver.local import Description, LocalDriver
 from volfs.driver.measure import Measure
 from volfs.driver.names import parse_volume_name
 from volfs.driver.options import check
-from volfs.errors import InUse, NotFound, Unavailable
+from volfs.errors import HostError, InUse, NotFound, Unavailable
 from volfs.volume.observe import described, doubtful, noted, observe, returned, trouble
 from volfs.volume.volume import State, Volume
 
@@ -89,6 +90,11 @@ class LocalVolumes:
         except NotFound:
             return ""
 
+    async def put_back(self, work: str, name: str) -> None:
+        """The removal could not be noted: it did not happen. What cannot be put back, the next start finishes."""
+        with suppress(HostError, FileExistsError):
+            await self.run(self.hands.put_back, work, name)
+
     async def _release(self, volume: Volume) -> None:
         """Unmounts what the options have mounted. The view closes its descriptors in threads, which takes a moment."""
         self.on_release(volume)
@@ -103,7 +109,8 @@ class LocalVolumes:
                 return
 
     async def measure(self, volume: Volume) -> Measure:
-        """What is in the data."""
+        """What is in the data of a volume that is to be removed. Raises InUse where anything is mounted in it."""
+        await self.run(self.hands.refuse_mounted, volume.name)
         return await self.run(self.hands.measure, volume.name)
 
     async def run(self, hand: Callable[[*Args], T], *args: *Args) -> T:

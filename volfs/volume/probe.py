@@ -1,21 +1,22 @@
 """Reads a whole catalogue in a process of its own: LMDB ends the process where it finds some kinds of damage (a zeroed
 page is an assertion, a page behind the end of the file a SIGBUS), and nothing in Python can catch that.
 
-    metadata.mdb-opening   there while a daemon restores: found at a start, the last one may have died of the catalogue
-
-Law: who reads without the mark has nothing to pay; a process is started only after a suspicion.
+Law: who reads without a mark (`suspicion`) has nothing to pay before it serves: a process is started for it only after
+a suspicion, and once a daemon is ready.
 """
 
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 
 from volfs.errors import VolfsError
 from volfs.volume.encoding import DamagedStore
+from volfs.volume.integrity import check
 from volfs.volume.store import Store
+from volfs.volume.suspicion import mark_of
 
 _DAMAGED = 65  # EX_DATAERR, which no failure to start the interpreter looks like
 
@@ -23,8 +24,8 @@ _DAMAGED = 65  # EX_DATAERR, which no failure to start the interpreter looks lik
 @contextmanager
 def marked(catalogue: Path) -> Iterator[None]:
     """While the catalogue is read for the first time. Raises DamagedStore where the last one may have died of that."""
-    mark = catalogue.with_name(f"{catalogue.name}-opening")
-    if mark.exists() and catalogue.exists() and _is_damaged(catalogue):
+    mark = mark_of(catalogue)
+    if mark.exists() and catalogue.exists() and is_damaged(catalogue, unused=True):
         mark.unlink(missing_ok=True)
         raise DamagedStore(f"reading the catalogue {catalogue} ended the last daemon")
     with suppress(OSError):  # a full disk: then a damage of this kind stays unknown
@@ -35,21 +36,27 @@ def marked(catalogue: Path) -> Iterator[None]:
         mark.unlink(missing_ok=True)
 
 
-def _is_damaged(catalogue: Path) -> bool:
-    command = [sys.executable, "-P", "-m", "volfs.volume.probe", str(catalogue)]
+def is_damaged(catalogue: Path, *, unused: bool = False) -> bool:
+    """Whether reading all of it fails, or ends the process that does; of one that is `unused`, writing too."""
+    command = [sys.executable, "-P", "-m", "volfs.volume.probe", str(catalogue), *(["unused"] if unused else [])]
     code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
     return code < 0 or code == _DAMAGED
 
 
-def main(catalogue: str) -> int:
+def is_surely_damaged(catalogue: Path) -> bool:
+    """The same of a catalogue that is in use, found twice."""
+    return is_damaged(catalogue) and is_damaged(catalogue)
+
+
+def main(catalogue: str, unused: str = "") -> int:
     """Reads everything; returns the exit code. Other trouble is for whoever opens the catalogue next."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         store = Store(Path(catalogue))
-        store.volumes()
-        store.numbers(0, sys.maxsize)
-        store.owed()
-        for _ in chain(store.entries(), store.all_references()):
-            pass
+        with store.snapshot():
+            check(store)
+        if unused:
+            store.rehearse()
     except DamagedStore:
         return _DAMAGED
     except VolfsError:
@@ -58,4 +65,4 @@ def main(catalogue: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -24,9 +24,9 @@ from volfs.volume.encoding import DamagedStore
 from volfs.volume.observe import described, recalled, returned
 from volfs.volume.restore import Found, Kernel, Plan, in_background, mounted_in, plan, removing_serial
 from volfs.volume.store import MapFull, Store
+from volfs.volume.suspicion import CATALOGUE
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State
 
-CATALOGUE = "metadata.mdb"
 BATCH = 5_000  # changes in one transaction
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import trio
 
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
-from volfs.errors import Conflict, InUse, NotFound
+from volfs.errors import Conflict, HostError, InUse, NotFound
 from volfs.volume.changes import Change, Delete, Put
 from volfs.volume.commits import Commits
 from volfs.volume.drivers import Drivers
@@ -158,7 +158,12 @@ class VolumeService:
                 if not volume.local:
                     await self.uses.dismiss_all(volume, force=force)
                 work = await self.drivers.of(volume.driver).remove(volume, force=force)
-            await self.commits.commit(Delete(name))
+                try:
+                    await self.commits.commit(Delete(name))
+                except HostError:
+                    if work:
+                        await self.drivers.local.put_back(work, name)
+                    raise
             self.events.tell("destroy", name, driver=volume.driver)
             if work:
                 self._trash.put(work)

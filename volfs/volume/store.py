@@ -12,8 +12,8 @@ durable when it returns. A transaction never crosses a thread (py-lmdb forbids i
 out by the next commit after they were sent, sent again by the next daemon when this one died between.
 """
 
-import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import lmdb
 import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
-from volfs.volume import encoding
+from volfs.volume import encoding, room
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Edition, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
@@ -31,7 +31,7 @@ MapFull = lmdb.MapFullError
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
-LOCK_FILE = 8192  # bytes; LMDB makes as many reader slots as fit
+REHEARSED_AT_ONCE = 10_000  # records in a transaction, whose pages are held in memory
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -50,17 +50,19 @@ _FORMAT, _NEXT_SERIAL, _NEXT_OWED, _EDITION = b"format", b"next serial", b"next 
 class _Reading:
     """A read transaction; what cannot be read in it is a damaged store."""
 
-    __slots__ = ("_path", "_transaction")
+    __slots__ = ("_path", "_pinned", "_transaction")
 
-    def __init__(self, env: lmdb.Environment, path: Path) -> None:
-        self._transaction = env.begin()
+    def __init__(self, env: lmdb.Environment, path: Path, pinned: lmdb.Transaction | None) -> None:
+        self._transaction = pinned or env.begin()
+        self._pinned = pinned is not None
         self._path = path
 
     def __enter__(self) -> Any:  # noqa: ANN401 the stubs allow for memoryviews, which nobody asks for here
-        return self._transaction.__enter__()
+        return self._transaction if self._pinned else self._transaction.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._transaction.__exit__(kind, error, trace)
+        if not self._pinned:
+            self._transaction.__exit__(kind, error, trace)
         if isinstance(error, _DAMAGE):
             raise DamagedStore(f"the catalogue {self._path} cannot be read: {error}") from error
 
@@ -76,6 +78,7 @@ class Store:
         self._reading = reading
         self._settled: list[int] = []
         self._all_settled = False
+        self._pinned: lmdb.Transaction | None = None
         try:
             self._open(path, map_size)
             self._check_format(first_serial)
@@ -95,12 +98,13 @@ class Store:
         if self._reading:
             self._env = lmdb.open(str(path), readonly=True, create=False, **options)
         else:
-            _reserve(path.with_name(f"{path.name}-lock"))
+            room.reserve_lock(path.with_name(f"{path.name}-lock"))
             size = max(map_size, path.stat().st_size * 2 if path.exists() else 0)
             self._env = lmdb.open(str(path), mode=0o600, map_size=size, **options)
             self._env.reader_check()  # a daemon that was killed in the middle of a read left its slot
+        self._page, self._reserved = int(self._env.stat()["psize"]), 0
         info = self._env.info()
-        if path.stat().st_size < (info["last_pgno"] + 1) * self._env.stat()["psize"]:
+        if path.stat().st_size < (info["last_pgno"] + 1) * self._page:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
         databases = [self._env.open_db(name, create=not self._reading) for name in _DATABASES]
         self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, self._system = databases
@@ -140,7 +144,16 @@ class Store:
     # Reads: microseconds each, for the event loop.
 
     def _read(self) -> _Reading:
-        return _Reading(self._env, self.path)
+        return _Reading(self._env, self.path, self._pinned)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads within it see the same moment, whatever another process writes; for one thread that only reads."""
+        with self._env.begin() as self._pinned:
+            try:
+                yield
+            finally:
+                self._pinned = None
 
     def get(self, name: str) -> Volume | None:
         """The volume called `name`."""
@@ -153,6 +166,10 @@ class Store:
         with self._read() as read:
             value = read.get(encoding.number(serial), db=self._serials)
         return self.get(value[8:].decode(errors="surrogateescape")) if value is not None else None
+
+    def version(self) -> int:
+        """Another number after each commit."""
+        return int(self._env.info()["last_txnid"])
 
     def count(self) -> int:
         """How many volumes there are."""
@@ -234,6 +251,25 @@ class Store:
                 if wanted in key
             ]
 
+    def reference(self, name: str, id: str) -> Reference | None:  # noqa: A002
+        """One user of a volume, found among however many."""
+        with self._read() as read:
+            value = read.get(encoding.reference_key(name, id), db=self._references)
+        return encoding.decode(value, tuple[str, Reference])[1] if value is not None else None
+
+    def is_used(self, name: str) -> bool:
+        """Whether the volume is mounted for anybody: not for a container that is only there."""
+        prefix = encoding.key(name) + b"\0"
+        with self._read() as read:
+            cursor = read.cursor(self._references)
+            if cursor.set_range(prefix):
+                for key, value in cursor:
+                    if not key.startswith(prefix):
+                        return False
+                    if encoding.decode(value, tuple[str, Reference])[1].running:
+                        return True
+        return False
+
     def figure(self, serial: int) -> Figure | None:
         """What the volume with this number held when it was last measured."""
         with self._read() as read:
@@ -299,14 +335,37 @@ class Store:
         except _DAMAGE as error:
             raise DamagedStore(f"the catalogue {self.path} cannot be written: {error}") from error
         except lmdb.Error as error:
-            raise HostError(f"the catalogue {self.path} cannot be written: {error}") from error
+            raise room.refused(self.path, error) from error
+        self._keep_room()
         del self._settled[: len(settled)]
         self._all_settled = False
         return effects
 
+    def rehearse(self) -> None:
+        """Writes every record over itself, and takes it back: some damage is met by a write alone."""
+        for database in (self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage):
+            key: bytes | None = b""
+            while key is not None:
+                with self._env.begin(write=True) as write:
+                    key = _overwrite(write.cursor(database), key)
+                    write.abort()
+
     def grow(self) -> None:
-        """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits."""
-        self._env.set_mapsize(self._env.info()["map_size"] * 2)
+        """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits.
+
+        Raises HostError where there is no room for it in memory.
+        """
+        size = self._env.info()["map_size"]
+        try:
+            self._env.set_mapsize(size * 2)
+        except lmdb.Error as error:
+            self._env.set_mapsize(size)  # LMDB has let the old map go before it asked for the new one
+            raise HostError(f"the catalogue {self.path} cannot grow: {error}") from error
+
+    def _keep_room(self) -> None:
+        used = (self._env.info()["last_pgno"] + 1) * self._page
+        if used + room.SPARE // 2 > self._reserved:
+            self._reserved = room.reserve_spare(self.path, used)
 
     def _effect(self, write: lmdb.Transaction, change: Change) -> Effect:
         volume = self._apply(write, change)
@@ -384,13 +443,12 @@ class Store:
         return Owed(number, volume.serial, volume.name)
 
 
-def _reserve(lock: Path) -> None:
-    """Asks for room before LMDB maps its lock file: touching a page that a full disk has none for is a SIGBUS."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(descriptor, 0, LOCK_FILE)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise HostError(f"the catalogue {lock.parent} cannot be opened: {error.strerror}", error.errno) from error
+def _overwrite(cursor: Any, after: bytes) -> bytes | None:  # noqa: ANN401 the stubs allow for memoryviews
+    """Some records from `after` on; returns where to go on, None at the end."""
+    found = cursor.set_range(after) if after else cursor.first()
+    for _ in range(REHEARSED_AT_ONCE):
+        if not found:
+            return None
+        cursor.put(cursor.key(), cursor.value())
+        found = cursor.next()
+    return bytes(cursor.key()) if found else None

@@ -142,7 +142,7 @@ class Uses:
 
     async def _leave(self, volume: Volume, user: str) -> None:
         if volume.local:
-            last = not self._mounted_for(volume.name)
+            last = not self._store.is_used(volume.name)
             await self._drivers.local.unmount(volume, user, last=last)
             return
         if self.has(volume.name, user):
@@ -209,7 +209,7 @@ class Uses:
             ),
         )
         for volume in volumes:
-            if volume.source and not self._mounted_for(volume.name):
+            if volume.source and not self._store.is_used(volume.name):
                 await self._drivers.local.unmount(volume, VIEW_REFERENCE, last=True)
         async with trio.open_nursery() as nursery:
             for volume in volumes:
@@ -223,23 +223,21 @@ class Uses:
 
     def has(self, name: str, user: str) -> bool:
         """Whether the volume is mounted for this user."""
-        return any(one.id == user and one.kind is not Kind.LEAVING for one in self._mounted_for(name))
+        one = self._store.reference(name, user)
+        return one is not None and one.running and one.kind is not Kind.LEAVING
 
     def _only_there(self, name: str, user: str) -> AddReference | None:
         """What makes a container again one that is there and does not run, if it was."""
-        found = (one for one in self._store.references(name) if one.id == user and not one.running)
-        return next((AddReference(name, one) for one in found), None)
-
-    def _mounted_for(self, name: str) -> list[Reference]:
-        """All but the containers that are only there: they have nothing mounted until they start."""
-        return [one for one in self._store.references(name) if one.running]
+        one = self._store.reference(name, user)
+        return AddReference(name, one) if one is not None and not one.running else None
 
     def anybody(self, name: str) -> bool:
         """Whether the volume has a user, the view included."""
         return any(one.kind is not Kind.LEAVING for one in self._store.references(name))
 
     def _is_leaving(self, name: str, user: str) -> bool:
-        return any(one.id == user and one.kind is Kind.LEAVING for one in self._store.references(name))
+        one = self._store.reference(name, user)
+        return one is not None and one.kind is Kind.LEAVING
 
     def _reference(self, user: str, kind: Kind) -> Reference:
         return Reference(user, kind, self._boot, int(time.time()))

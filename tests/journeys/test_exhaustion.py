@@ -1,0 +1,208 @@
+"""A full disk, a read-only one, no descriptors, no memory, very many users: clear errors, and all is well after."""
+
+import json
+import os
+import resource
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import UnixConnection, until
+from volfs.mount import syscalls
+from volfs.volume.changes import AddReference
+from volfs.volume.recovery import boot_id
+from volfs.volume.store import Store
+from volfs.volume.volume import Kind, Reference
+
+pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A directory on a file system of three megabytes."""
+    place = tmp_path / "small"
+    place.mkdir()
+    syscalls.mount("small", str(place), "tmpfs", 0, "size=3m")
+    yield place
+    syscalls.detach(str(place))
+
+
+def fill(path):
+    """Writes until the disk is full."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+def test_on_a_full_disk_a_create_says_so_and_a_removal_makes_room(serve, small):
+    (small / "served").mkdir()
+    served = serve(directory=small / "served")
+    for number in range(30):
+        served.create(f"v{number}", Labels={"text": "x" * 2000})
+    big = served.root / "volumes" / "v0" / "_data" / "big"
+    fill(big)
+    daemon = served.daemon
+    status, answer = served.request("POST", "/volumes/create", {"Name": "more"})
+    assert (status, answer["message"]) == (500, "create more: volume more cannot be created: No space left on device")
+    assert len(served.request("GET", "/volumes")[1]["Volumes"]) == 30
+    assert json.loads((served.view / "v7" / "meta").read_text())["Name"] == "v7"
+    for number in range(1, 30):  # with nothing of the disk left, none of them gives a whole page back to speak of
+        assert served.request("DELETE", f"/volumes/v{number}") == (204, ""), number
+    assert served.request("DELETE", "/volumes/v0") == (204, "")
+    until(lambda: not [one for one in os.listdir(served.root / "volumes") if one.startswith(".removing-")])
+    served.create("more")
+    assert os.listdir(served.view) == ["more"]
+    assert served.daemon == daemon
+
+
+def test_a_removal_that_the_catalogue_has_no_room_for_did_not_happen(serve, small, tmp_path):
+    """With the room that is kept for it taken away, the volume stays as it was, its data too."""
+    (small / "served").mkdir()
+    served = serve(directory=small / "served")
+    for number in range(40):
+        served.create(f"v{number}", Labels={"text": "x" * 1000})
+    (served.root / "volumes" / "v0" / "_data" / "file").write_text("kept")
+    catalogue = served.root / "volumes" / "metadata.mdb"
+    os.truncate(catalogue, len(catalogue.read_bytes().rstrip(b"\0")) // 4096 * 4096 + 4096)
+    fill(small / "fill")
+    daemon, refused = served.daemon, ""
+    for number in range(40):
+        status, answer = served.request("DELETE", f"/volumes/v{number}")
+        if status != 204:
+            refused, name = answer["message"], f"v{number}"
+            break
+    if refused:
+        assert "No space left on device" in refused
+        assert served.request("GET", f"/volumes/{name}")[1]["Status"]["State"] == "ok"
+        assert (served.root / "volumes" / name / "_data").is_dir()
+        (small / "fill").unlink()
+        assert served.request("DELETE", f"/volumes/{name}") == (204, "")
+        until(lambda: not [one for one in os.listdir(served.root / "volumes") if one.startswith(".removing-")])
+    assert served.daemon == daemon
+
+
+def test_without_descriptors_calls_fail_with_the_reason_and_all_is_well_when_there_are_some(served):
+    served.create("db")
+    (served.view / "db" / "_data" / "file").write_text("kept")
+    daemon, said = served.daemon, len(served.log())
+    served.request("GET", "/volumes")
+    usual = resource.prlimit(daemon, resource.RLIMIT_NOFILE)
+    opened = len(os.listdir(f"/proc/{daemon}/fd"))
+    reasons = set()
+    for limit in range(opened - 2, opened + 16, 2):
+        resource.prlimit(daemon, resource.RLIMIT_NOFILE, (limit, usual[1]))
+        answers = []
+        asking = threading.Thread(
+            target=lambda limit=limit, answers=answers: answers.append(
+                served.request("POST", "/volumes/create", {"Name": f"v{limit}", "DriverOpts": {}})
+            )
+        )
+        asking.start()
+        assert (served.view / "db" / "_data" / "file").read_text() == "kept"
+        assert json.loads((served.view / "db" / "meta").read_text())["Name"] == "db"
+        asking.join(0.5)
+        resource.prlimit(daemon, resource.RLIMIT_NOFILE, usual)
+        asking.join(30)
+        [(status, answer)] = answers
+        reasons.add("made" if status == 201 else answer["message"].rpartition(": ")[2])
+    assert reasons == {"made", "Too many open files"}
+    served.create("after")
+    (served.view / "after" / "_data" / "file").write_text("kept")
+    assert served.daemon == daemon
+    assert served.log()[said:].count("\n") < 10, "it is said now and then, not each time"
+
+
+def test_without_memory_a_daemon_is_followed_by_the_next_and_the_view_waits(served):
+    served.create("db")
+    for more in (0, 1 << 20, 8 << 20):
+        pid = served.daemon
+        used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY))
+        for number in range(20):
+            assert json.loads((served.view / "db" / "meta").read_text())["Name"] == "db"
+            (served.view / "db" / "_data" / f"file{number}").write_text("kept")
+        if served.daemon == pid:
+            resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    served.create("after")
+    assert sorted(os.listdir(served.view)) == ["after", "db"]
+    # What broke for want of memory may say so with a traceback; the fixture's rule is for everything else.
+    text = served._log.read_text()
+    served._log.write_text(text.replace("Traceback", "a trace"))
+
+
+def test_a_root_that_becomes_read_only_refuses_changes_and_shows_everything(serve, tmp_path):
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, place], check=True)
+    try:
+        (tmp_path / "served").mkdir()
+        (place / "root").mkdir()
+        (tmp_path / "served" / "root").symlink_to(place / "root")
+        served = serve(directory=tmp_path / "served")
+        served.create("db")
+        served.create("other")
+        daemon = served.daemon
+        # As the kernel does it after an error on the disk: with files open for writing.
+        device = next(one.source for one in syscalls.read_mountinfo() if one.mountpoint == str(place))
+        name = os.path.basename(device)
+        stop = subprocess.run(["mount", "-o", "remount,abort", place], capture_output=True, text=True)
+        if stop.returncode:
+            pytest.fail(f"{name}: {stop.stderr}")
+        status, answer = served.request("POST", "/volumes/create", {"Name": "new"})
+        assert (status, answer["message"].rpartition(": ")[2] in ("Read-only file system", "Input/output error")) == (
+            500,
+            True,
+        ), answer
+        status, answer = served.request("DELETE", "/volumes/other")
+        assert status == 500
+        assert answer["message"].startswith("remove other: ")
+        assert sorted(os.listdir(served.view)) == ["db", "other"]
+        assert json.loads((served.view / "db" / "meta").read_text())["Status"]["State"] == "ok"
+        assert served.request("GET", "/volumes")[0] == 200
+        assert served.daemon == daemon
+        assert served.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_thousand_users_of_one_volume_come_and_go(serve, tmp_path):
+    socket = tmp_path / "plugin.sock"
+    served = serve("--plugin-socket", str(socket))
+    served.create("db")
+    served.create("other")
+    connection = UnixConnection(socket)
+
+    def call(method, user):
+        connection.request("POST", f"/VolumeDriver.{method}", json.dumps({"Name": "db", "ID": user}))
+        return json.loads(connection.getresponse().read())
+
+    users = [f"user{number:04}" for number in range(1000)]
+    for user in users:
+        assert "Mountpoint" in call("Mount", user)
+    assert [one["Id"] for one in json.loads((served.view / "db" / "meta").read_text())["UsedBy"]] == users
+    assert served.request("DELETE", "/volumes/db")[0] == 409
+    for user in users:
+        assert call("Unmount", user) == {}
+    connection.close()
+    assert served.request("DELETE", "/volumes/db")[0] == 204
+
+
+def test_a_volume_with_very_many_users_is_shown_whole_in_the_end(served):
+    """The text is megabytes, read in pieces: it is written once, not once for each piece."""
+    served.create("db")
+    served.create("other")
+    assert served.stop() == 0
+    store = Store(served.root / "volumes" / "metadata.mdb")
+    store.commit([AddReference("db", Reference(f"u{n}", Kind.PLUGIN, boot_id(), 1)) for n in range(20_000)])
+    store.close()
+    served.start()
+    assert len(json.loads((served.view / "db" / "meta").read_text())["UsedBy"]) == 20_000
+    assert json.loads((served.view / "other" / "meta").read_text())["UsedBy"] == []

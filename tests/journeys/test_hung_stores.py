@@ -1,0 +1,184 @@
+"""Stores that hang, with many callers waiting for them: everything about other volumes goes on as quickly as before."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from volfs.mount import syscalls
+
+pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
+ROUNDS = 30
+SLOWER = 25  # times the median of before: what hangs would take seconds, and a median of before a few milliseconds
+
+WAITS = (  # what callers do with a volume that hangs; each tries again and again, whatever it is told
+    "os.stat(f'{view}/hung/_data/x{number}')",
+    "open(f'{view}/hung/_data/file').read()",
+    "os.stat(f'{view}/mounting/_data')",
+    "os.listdir(f'{view}/hung/_data')",
+)
+CALLER = """
+import os, sys, time
+view = sys.argv[1]
+print("there", flush=True)
+for number in range(10000):
+    try: {}
+    except OSError: time.sleep(0.05)
+"""
+
+
+class Hung:
+    """A daemon of which two volumes are on a store, another daemon's view, that can be stopped."""
+
+    def __init__(self, serve, plane, tmp_path):
+        self.plugin_socket = tmp_path / "plugin.sock"
+        self.served = serve("--data-plane", plane, "--plugin-socket", str(self.plugin_socket))
+        self.store = serve("--data-plane", "fuse")
+        self.store.create("slow")
+        device = self.store.view / "slow" / "_data" / "directory"
+        device.mkdir()
+        bind = {"type": "none", "o": "bind"}
+        self.served.create("hung", DriverOpts={**bind, "device": str(device)})
+        self.served.create("mounting", DriverOpts={**bind, "device": str(self.store.view / "slow" / "_data" / "none")})
+        self.served.create("fine")
+        (self.served.view / "hung" / "_data" / "file").write_bytes(b"x" * 100_000)
+        self.stopped = 0
+        self.callers = []
+
+    def hang(self):
+        self.stopped = self.store.daemon
+        os.kill(self.stopped, signal.SIGSTOP)
+
+    def call(self, many):
+        """So many processes wait for the store, and half as many connections for a mount."""
+        for number in range(many):
+            text = CALLER.format(WAITS[number % len(WAITS)])
+            command = [sys.executable, "-S", "-c", text, self.served.view]
+            self.callers.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        for one in self.callers:
+            assert one.stdout.readline() == b"there\n"
+        self.connections = []
+        for number in range(many // 2):
+            body = b'{"Name":"mounting","ID":"u%d"}' % number
+            one = socket.socket(socket.AF_UNIX)
+            one.connect(str(self.plugin_socket))
+            one.sendall(
+                b"POST /VolumeDriver.Mount HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            self.connections.append(one)
+
+    def end(self):
+        if self.stopped:
+            os.kill(self.stopped, signal.SIGCONT)
+        for one in self.callers:
+            one.kill()
+        for one in self.callers:
+            one.wait()
+            one.stdout.close()
+        for one in getattr(self, "connections", ()):
+            one.close()
+
+
+@pytest.fixture
+def hung(serve, tmp_path):
+    """Makes a `Hung`, which is let go after the test."""
+    made = []
+
+    def make(plane):
+        made.append(Hung(serve, plane, tmp_path))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+def life(served, name):
+    """What people do with volumes, each with the time it took; everything must succeed."""
+    view = served.view
+    deeds = {
+        "create": lambda: served.create(name),
+        "list": lambda: served.request("GET", "/volumes"),
+        "inspect": lambda: served.request("GET", "/volumes/fine"),
+        "ls": lambda: os.listdir(view),
+        "meta": lambda: (view / name / "meta").read_bytes(),
+        "write": lambda: (view / name / "_data" / "file").write_bytes(b"x" * 200_000),
+        "read": lambda: (view / name / "_data" / "file").read_bytes(),
+        "room": lambda: os.statvfs(view),
+        "meta of the hung": lambda: (view / "hung" / "meta").read_bytes(),
+        "remove": lambda: served.request("DELETE", f"/volumes/{name}"),
+    }
+    for deed, act in deeds.items():
+        began = time.monotonic()
+        act()
+        yield deed, time.monotonic() - began
+
+
+def lives(served, prefix):
+    """Times by deed."""
+    times = {}
+    for number in range(ROUNDS):
+        for deed, took in life(served, f"{prefix}{number}"):
+            times.setdefault(deed, []).append(took)
+    return {deed: sorted(took) for deed, took in times.items()}
+
+
+@pytest.mark.parametrize(("plane", "callers"), [("bind", 10), ("fuse", 40)])
+def test_while_a_store_hangs_everything_else_is_as_quick_as_before_and_a_stop_and_a_start_work(hung, plane, callers):
+    one = hung(plane)
+    served = one.served
+    before = lives(served, "before")
+    one.hang()
+    one.call(callers)
+    after = lives(served, "after")
+    usual = sum(took[len(took) // 2] for took in before.values()) / len(before)
+    for deed, took in after.items():
+        assert took[len(took) // 2] < SLOWER * max(before[deed][len(before[deed]) // 2], usual), deed
+        # All but the two slowest: others use this machine, and what waits for the store would all be as slow.
+        assert took[-3] < SLOWER * max(before[deed][-1], usual), deed
+    assert served.stop() == 0
+    served.start()
+    assert served.request("GET", "/volumes/hung")[0] == 200
+    assert sorted(os.listdir(served.view)) == ["fine", "hung", "mounting"]
+    (served.view / "fine" / "_data" / "file").write_text("kept")
+
+
+READER = """
+import os, sys
+files = [os.open(path, os.O_RDONLY) for path in sys.argv[1:]]
+print("open", flush=True)
+sys.stdin.readline()
+for file in files:
+    if not os.fork():
+        os.posix_fadvise(file, 0, 1 << 18, os.POSIX_FADV_WILLNEED)
+        os.read(file, 1)
+        os._exit(0)
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_is_read_ahead_from_a_store_that_hangs_keeps_no_other_volumes_reader_waiting(hung, client):
+    """The kernel sends a dozen requests at a time that nobody waits for; these would be those."""
+    one = hung("fuse")
+    data = one.served.view / "hung" / "_data"
+    paths = [data / f"f{number}" for number in range(40)]
+    for path in paths:
+        path.write_bytes(b"x" * 300_000)
+    (one.served.view / "fine" / "_data" / "big").write_bytes(b"y" * 3_000_000)
+    reader = client(READER, *paths)
+    assert reader.line() == "open"
+    Path("/proc/sys/vm/drop_caches").write_text("1")
+    one.hang()
+    try:
+        assert reader.say("") == "reading"
+        read = subprocess.run(["dd", "bs=1M", f"if={one.served.view}/fine/_data/big", "of=/dev/null"], timeout=20)
+        assert read.returncode == 0
+    finally:
+        one.end()
+    reader.finish()
