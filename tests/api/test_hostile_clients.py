@@ -83,7 +83,7 @@ def test_a_client_that_has_gone_leaves_no_connection_behind(plugged, sent):
         client.connect(str(plugged.socket))
         client.sendall(sent)
         clients.append(client)
-    until(lambda: sockets_of(plugged) > before)
+    assert plugged.request("GET", "/_ping")[0] == 200, "they were all accepted before"
     for client in clients:
         client.close()
     until(lambda: sockets_of(plugged) <= before)
