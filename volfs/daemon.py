@@ -161,10 +161,13 @@ class Daemon:
     def _attach_view(self) -> None:
         door = Door(os.geteuid(), self._settings.gid, self._settings.mode)
         operations = Operations(self._service, self._plane, self._passthrough, door)
-        serving.attach(operations, self._held.init, self._held.fuse, acls=not self._binds)
+        serving.attach(operations, self._held.init, self._held.fuse, self._invalidator.served, acls=not self._binds)
 
     async def _serve_view(self) -> None:
-        await serving.serve()
+        try:
+            await serving.serve()
+        finally:
+            self._invalidator.served.set()  # nobody is to be told any more
         self._ending.set()
 
     async def _changed(self, owed: Owed) -> None:

@@ -63,13 +63,15 @@ def notices_of_texts(serials: Sequence[int]) -> list[Notice]:
 
 
 class Invalidator:
-    """Sends notices to the kernel."""
+    """Sends notices to the kernel; until the view is `served`, they wait."""
 
     def __init__(self) -> None:
+        self.served = trio.Event()
         self._limiter = trio.CapacityLimiter(math.inf)
 
     async def send(self, forget: Sequence[Notice]) -> None:
         """Returns when the kernel has forgotten."""
+        await self.served.wait()
         await trio.to_thread.run_sync(_send, forget, limiter=self._limiter)
 
 

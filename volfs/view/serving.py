@@ -15,6 +15,7 @@ import os
 import struct
 
 import pyfuse3
+import trio
 
 from volfs.view import pace
 from volfs.view.operations import Operations
@@ -42,7 +43,8 @@ def adjusted(answer: bytes) -> bytes:
 class _HandOver:
     """From the socket with the kept FUSE_INIT, number `init`, to the kernel's descriptor."""
 
-    def __init__(self, init: int, real: int) -> None:
+    def __init__(self, init: int, real: int, done: trio.Event) -> None:
+        self._done = done
         self._init = init
         self._real = real
         self._answer = -1
@@ -65,16 +67,18 @@ class _HandOver:
             if error.errno != errno.ENOENT:  # a daemon before this one has answered
                 raise
         os.dup2(self._real, self._init)
+        self._done.set()
         return True
 
 
-def attach(operations: Operations, init: int, real: int, *, acls: bool) -> None:
+def attach(operations: Operations, init: int, real: int, served: trio.Event, *, acls: bool) -> None:
     """Gives libfuse the connection: `init` holds the kept FUSE_INIT, `real` is the kernel's descriptor.
 
+    `served` is set when what is written to libfuse's descriptor reaches the kernel, and nothing may be before.
     acls: the kernel asks for POSIX ACLs and heeds them. It costs two requests for each volume in an `ls -l`.
     """
     operations.enable_acl = acls
-    hand_over = _HandOver(init, real)
+    hand_over = _HandOver(init, real, served)
     operations.init = hand_over.begin  # type: ignore[method-assign]
     pyfuse3.init(operations, f"/dev/fd/{init}", {"default_permissions", "allow_other"})
     pace.quicken(hand_over.finish)
