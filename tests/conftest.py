@@ -14,10 +14,14 @@ from socket import AF_UNIX, socket
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from volfs.mount.mountinfo import under
 from volfs.mount.syscalls import detach, read_mountinfo
 
+# How long an example takes says something of the machine, and nothing of the promise.
+settings.register_profile("volfs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("volfs")
 PROJECT = Path(__file__).resolve().parent.parent
 
 
