@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 from volfs.mount.mountinfo import under
 from volfs.mount.syscalls import detach, read_mountinfo
 
+# A shell's background job ignores SIGINT, and so would all that tests start in it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says something of the machine, and nothing of the promise.
 settings.register_profile("volfs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("volfs")
