@@ -230,7 +230,7 @@ def _live_references(
                 unrecorded.discard(name)
     result.see.extend(sorted(unrecorded.difference(of_plugins)))
     result.stale.extend(sorted(unrecorded.intersection(of_plugins)))
-    return live | unrecorded
+    return live | unrecorded.difference(of_plugins)  # a plugin mounts nothing in ROOT
 
 
 def _leaked(kernel: Kernel, live: Collection[str], plain: Collection[str]) -> Iterator[str]:
