@@ -25,6 +25,7 @@ from volfs.cli.output import Gone, complain
 from volfs.cli.progress import Progress
 from volfs.cli.transfer import code_of, ended_by_signals, held, path_of
 from volfs.errors import HostError, Unavailable, VolfsError
+from volfs.mount.syscalls import sync_directory
 
 _WITHOUT_DATA = ("missing", "damaged")
 
@@ -148,18 +149,10 @@ def _file(path: Path) -> Iterator[IO[bytes]]:
                     os.fsync(descriptor)
             if not special:
                 work.rename(path)
-                _sync(path.parent)
+                sync_directory(path.parent)
         finally:
             if not special:
                 with suppress(FileNotFoundError):
                     work.unlink()
     except OSError as error:
         raise HostError(f"{path} cannot be written: {error.strerror}", error.errno) from error
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,6 +15,7 @@ from pathlib import Path
 from volfs.driver.names import file_name, name_of_file
 from volfs.driver.record import Description, read_note, write_note
 from volfs.errors import HostError
+from volfs.mount.syscalls import sync_directory
 
 _NEW = ".new-"
 
@@ -72,7 +73,7 @@ class Notes:
         try:
             if make and not self._directory.is_dir():
                 self._directory.mkdir(mode=0o700)
-                _sync(self._directory.parent)
+                sync_directory(self._directory.parent)
             directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 yield directory
@@ -82,11 +83,3 @@ class Notes:
             raise
         except OSError as error:
             raise HostError(f"{self._directory} cannot be used: {error.strerror}", error.errno) from error
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -113,6 +113,15 @@ def change_attributes(target: str, *, set_: int = 0, clear: int = 0, below: bool
     _syscall(_SYS_MOUNT_SETATTR, target, _AT_FDCWD, _bytes(target), flags, request, len(request))
 
 
+def sync_directory(path: Path) -> None:
+    """fsync(2) of a directory: the names in it are durable when it returns."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def sync_file_system(descriptor: int) -> None:
     """syncfs(2): what was written to the file system of this descriptor is durable when it returns."""
     _check(_libc.syncfs(descriptor), "")

@@ -9,7 +9,6 @@ catalogue that was lost: a new one counts on from the clock.
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from volfs.driver.names import file_name
@@ -20,11 +19,11 @@ from volfs.observe.look import DockerRoot
 from volfs.volume import probe
 from volfs.volume.changes import Change, DropReference
 from volfs.volume.encoding import DamagedStore
-from volfs.volume.store import MapFull, Store
+from volfs.volume.recovery import commit_all
+from volfs.volume.store import Store
 from volfs.volume.volume import Kind, Reference, State, Volume, users
 
 CATALOGUE = "observed.mdb"
-BATCH = 5_000  # changes in one transaction
 TROUBLE = (State.MISSING, State.DAMAGED)
 
 log = logging.getLogger(__name__)
@@ -48,8 +47,7 @@ def _mirror(catalogue: Path, docker: DockerRoot, view: str) -> Store:
     try:
         sight = docker.look()
         changes = iter([*_unbound(store, view), *_changes(store, sight)])
-        while batch := list(islice(changes, BATCH)):
-            _commit(store, batch)
+        commit_all(store, changes)
         for volume in sight.volumes.values() if sight.there else ():
             if volume.state in TROUBLE:
                 tell_trouble(volume, store.references(volume.name))
@@ -84,13 +82,3 @@ def _unbound(store: Store, view: str) -> Iterator[Change]:
     for name, one in store.all_references():
         if one.kind is Kind.VIEW and f"{view}/{file_name(name)}/_data" not in bound:
             yield DropReference(name, one.id)
-
-
-def _commit(store: Store, batch: list[Change]) -> None:
-    while True:
-        try:
-            store.commit(batch)
-        except MapFull:
-            store.grow()
-        else:
-            return
