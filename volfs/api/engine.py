@@ -27,7 +27,7 @@ from volfs.container.setup import Containers
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.describe import shown, usage_data
 from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
-from volfs.volume.lists import Lists
+from volfs.volume.lists import SEARCH, Lists
 from volfs.volume.prune import Prune
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Volume
@@ -164,7 +164,7 @@ class EngineApi:
             raise NotFound("get: no such volume")
         force = messages.truth(request.query_params.get("force", ""))
         if self._service.store.get(name) is None:
-            await self._lists.glance()  # a plugin may have it
+            await self._lists.glance(SEARCH)  # a plugin may have it
         await self._service.remove(name, force=force)
         return Response(status_code=204)
 

@@ -5,8 +5,9 @@
     on record, not told     missing; a volume that was only found goes, it was never ours
     no answer               unknown, and asked again after 1, 2, 4 … 60 seconds until there is one
 
-Law: nobody waits longer than GLANCE for a plugin here, and for one that hangs only once. One question at a time for
-each plugin. What a plugin says is committed only where nobody changed the volume meanwhile.
+Law: what is on record is the answer, and a plugin gets a moment to say something newer: GLANCE for a list, SEARCH for
+a volume that nobody has on record, and one that hangs gets it only once. One question at a time for each plugin. What a
+plugin says is committed only where nobody changed the volume meanwhile.
 """
 
 import logging
@@ -24,7 +25,10 @@ from volfs.volume.plugins import as_told
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind, State, Volume
 
-GLANCE = 0.8  # seconds; a list is to be there within one
+GLANCE = 0.05  # seconds that a list waits for news; a plugin that is well answers in a few milliseconds
+SEARCH = 0.8  # seconds for the plugins to say whether they have a volume
+LATE = 2.0  # seconds after which a question without an answer is worth a warning
+NO_ANSWER = "it has not answered yet"
 LONGEST_PAUSE = 60.0  # seconds between two questions to a plugin in trouble
 AT_ONCE = 64  # volumes noted at the same time, which share transactions
 
@@ -34,11 +38,16 @@ Learned = tuple[str, Volume | None, Volume | None]
 
 @dataclass
 class _Question:
-    """A List that is under way; `why` it failed, "" where it did not."""
+    """A List; `why` it failed, "" where it did not, and until it is done why the one before it did."""
 
     began: float
+    why: str
     done: trio.Event = field(default_factory=trio.Event)
-    why: str = ""
+
+    def trouble(self) -> str:
+        """What there is to say of the plugin just now."""
+        late = not self.done.is_set() and trio.current_time() > self.began + LATE
+        return NO_ANSWER if late else self.why
 
 
 class Lists:
@@ -52,6 +61,7 @@ class Lists:
         self._mending: set[str] = set()
         self._complaints: dict[str, str] = {}
         self._files = trio.CapacityLimiter(1)
+        self._there: list[str] = []
         service.uses.on_trouble = self.doubt
 
     async def run(self) -> None:
@@ -62,23 +72,25 @@ class Lists:
             self._nursery.start_soon(self.glance)
             await trio.sleep_forever()
 
-    async def glance(self) -> list[str]:
-        """Asks every plugin, waits a moment, and returns warnings about those that did not answer or failed."""
+    async def glance(self, patience: float = GLANCE) -> list[str]:
+        """Asks every plugin, waits so many seconds at most, and returns warnings about those that are in trouble."""
         ours = set(self._service.store.drivers())
-        found = await trio.to_thread.run_sync(self._service.drivers.registry.names, limiter=self._files)
-        questions = {name: self._ask(name) for name in sorted(ours.union(found))}
-        with trio.move_on_after(GLANCE):
+        with trio.move_on_after(patience) as moment:
+            names = self._service.drivers.registry.names
+            self._there = await trio.to_thread.run_sync(names, limiter=self._files, abandon_on_cancel=True)
+        questions = {name: self._ask(name) for name in sorted(ours.union(self._there))}
+        with trio.CancelScope(deadline=moment.deadline):
             for one in questions.values():
-                if trio.current_time() < one.began + GLANCE:
+                if trio.current_time() < one.began + patience:
                     await one.done.wait()
-        return [f"list {name}: {one.why}" for name, one in questions.items() if one.why and name in ours]
+        return [f"list {name}: {why}" for name, one in questions.items() if name in ours and (why := one.trouble())]
 
     async def find(self, name: str) -> Volume:
         """The volume called `name`; of one that nobody has on record, the plugins are asked. Raises NotFound."""
         try:
             return await self._service.get(name)
         except NotFound:
-            await self.glance()
+            await self.glance(SEARCH)
             return await self._service.get(name)
 
     def doubt(self, name: str, first: float = 1.0) -> None:
@@ -116,7 +128,8 @@ class Lists:
         """The question that is under way, or a new one."""
         question = self._asked.get(name)
         if question is None or question.done.is_set():
-            question = self._asked[name] = _Question(trio.current_time(), why="it has not answered yet")
+            question = _Question(trio.current_time(), question.why if question is not None else NO_ANSWER)
+            self._asked[name] = question
             assert self._nursery is not None
             self._nursery.start_soon(self._answer, name, question)
         return question
