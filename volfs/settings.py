@@ -49,8 +49,13 @@ class Settings:
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """The value that `to_json` wrote, also that of a newer volfs; raises ValueError, KeyError or TypeError."""
-        given = json.loads(text)
+        """The value that `to_json` wrote, also that of a newer volfs; raises ValueError or TypeError."""
+        try:
+            given = json.loads(text)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if not isinstance(given, dict):
+            raise TypeError("settings are an object")
         known = {field.name: given[field.name] for field in fields(cls) if field.name in given}
         known.update({key: tuple(known[key]) for key in _SEVERAL if key in known})
         return cls(**known)

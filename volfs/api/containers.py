@@ -57,7 +57,7 @@ class ContainerRoutes:
 def _parse(body: bytes) -> _Wanted:
     try:
         wanted = msgspec.json.decode(body, type=_Wanted)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"the body cannot be read: {error}") from error
     if bool(wanted.directory) == bool(wanted.id):
         raise Invalid("the body names either a Directory or an Id")

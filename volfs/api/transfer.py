@@ -63,16 +63,20 @@ class Transfer:
 
     async def publish(self, request: Request, version: str) -> Response:  # noqa: ARG002
         """Answers when the volumes are visible."""
-        try:
-            asked = msgspec.json.decode(await read_body(request), type=_Publication)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise Invalid(f"invalid JSON: {error}") from None
+        asked = _parse(await read_body(request))
         parts = [
             Part(one.source, one.inode, one.name, Description(one.created, labels=one.labels, options=one.options))
             for one in asked.volumes
         ]
         await self._service.publishing.publish(asked.work, parts)
         return Response(status_code=204)
+
+
+def _parse(body: bytes) -> _Publication:
+    try:
+        return msgspec.json.decode(body, type=_Publication)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"invalid JSON: {error}") from None
 
 
 class HoldStream(Response):

@@ -80,8 +80,8 @@ def meta_damage(directory: int) -> str:
     try:
         text = _read("meta.json", directory)
         if text is not None:
-            msgspec.json.decode(text, type=_Meta)
-    except (Invalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            _parse_meta(text)
+    except Invalid as error:
         return str(error)
     return ""
 
@@ -115,9 +115,16 @@ def agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> dic
 def _read_meta(name: str, directory: int) -> _Meta:
     try:
         text = _read(name, directory)
-        return msgspec.json.decode(text, type=_Meta) if text is not None else _Meta()
-    except (Invalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _parse_meta(text) if text is not None else _Meta()
+    except Invalid:
         return _Meta()
+
+
+def _parse_meta(text: bytes) -> _Meta:
+    try:
+        return msgspec.json.decode(text, type=_Meta)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(str(error)) from None
 
 
 def _seconds(rfc3339: str) -> int | None:

@@ -187,11 +187,17 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _holder(root: str) -> dict[str, object]:
-    with suppress(OSError, ValueError):
-        holder = json.loads(Path(root, LOCK).read_text())
-        if isinstance(holder, dict):
-            return holder
+    with suppress(OSError):
+        return _parse_holder(Path(root, LOCK).read_bytes())
     return {}
+
+
+def _parse_holder(text: bytes) -> dict[str, object]:
+    try:
+        holder = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return holder if isinstance(holder, dict) else {}
 
 
 def _alive(pid: object) -> bool:
