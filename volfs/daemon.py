@@ -14,14 +14,14 @@ true after a crash is seen to by restore, never on the way out.
 """
 
 import importlib
-import json
 import logging
 import os
+import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,8 @@ from volfs.dockerroot import owner
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
+from volfs.keeper import vigil
+from volfs.keeper.child import LOADED, READY, Held, announce
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
 from volfs.observe.driver import ObservedDriver
@@ -66,26 +68,18 @@ RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten in one call of a th
 SETTLED = 3.0  # seconds after a start in which nobody is to be kept waiting by what can be done later
 GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
 
+HTTP = "volfs.api.serving"
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Held:
-    """The descriptors that the keeper hands down. `fresh`: the kernel has cached nothing of this view yet."""
-
-    fuse: int
-    init: int
-    control: int
-    listeners: list[int]
-    fresh: bool
 
 
 class Daemon:
     """A running daemon: the parts, made from the settings and what restore found."""
 
-    def __init__(self, settings: Settings, held: Held, restored: "Restored") -> None:
+    def __init__(self, settings: Settings, control: socket.socket, held: Held, restored: "Restored") -> None:
         driver, self._store, self._plan, docker = restored
         self._settings = settings
+        self._control = control
         self._held = held
         store, plan = self._store, self._plan
         self._ending = trio.Event()
@@ -220,7 +214,7 @@ class Daemon:
 
     async def _serve_http(self, done: trio.Event, task_status: trio.TaskStatus[None]) -> None:
         """The faces for programs. Importing them takes longer than all of restore: the view answers meanwhile."""
-        http = await trio.to_thread.run_sync(importlib.import_module, "volfs.api.serving")
+        http = await trio.to_thread.run_sync(importlib.import_module, HTTP)
         async with trio.open_nursery() as nursery:
             faces = self._service, self._lists, self._evidence
             await nursery.start(http.serve_http, *faces, self._held.listeners, self._ending.wait, GRACE)
@@ -243,10 +237,10 @@ class Daemon:
             },
         )
         if self._store.count() == 0 and self._follower is None:
-            socket = f"{self._settings.run_dir}/volfs.sock"
-            host = "" if socket == DEFAULT_SOCKET else f"--host {socket} "
+            path = f"{self._settings.run_dir}/volfs.sock"
+            host = "" if path == DEFAULT_SOCKET else f"--host {path} "
             log.info("no volume yet", extra={"make_one_with": f"volfs {host}create NAME"})
-        os.write(self._held.control, b"ready\n")
+        announce(self._control, READY)
 
     async def _verify(self) -> None:
         """Reads the opts.json of volumes with options: one that cannot be read makes its volume unusable, no other."""
@@ -278,7 +272,7 @@ class Daemon:
 
     async def _hear_keeper(self) -> None:
         """The keeper never says anything; when its end closes, nobody would take the view away after this daemon."""
-        await trio.lowlevel.wait_readable(self._held.control)
+        await trio.lowlevel.wait_readable(self._control)
         if not self._ending.is_set():
             log.error("the keeper is gone, the view is detached")
             await trio.to_thread.run_sync(detach_view, self._settings.view)
@@ -315,25 +309,48 @@ def _restored(settings: Settings) -> Restored:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a daemon with what the keeper handed down, or, handed nothing, restores only; returns its exit code."""
-    began = time.monotonic()
+    """Runs a daemon with what its keeper hands down, or, without a keeper, restores only; returns its exit code.
+
+    `arguments`: the settings as JSON; from a keeper also the descriptors of its socket and of its vigil.
+    """
     settings = Settings.from_json(arguments[0])
     logs.configure(settings.log_format)
-    try:
-        restored = _restored(settings)
-    except VolfsError as error:
-        print(f"volfs: {error}", file=sys.stderr)
-        return GIVE_UP
     if len(arguments) == 1:
-        restored.store.close()
-        return 0
-    held = Held(**json.loads(arguments[1]))
+        return _restore_only(settings)
+    control = socket.socket(fileno=int(arguments[1]))
+    vigil.keep(int(arguments[2]))
+    if not select.select([control], [], [], 0)[0]:
+        importlib.import_module(HTTP)  # nobody waits for this process yet
+    announce(control, LOADED)
+    held = Held.receive(control)
+    return 0 if held is None else _serve(settings, control, held)
+
+
+def _restore_only(settings: Settings) -> int:
+    if (restored := _restored_or_told(settings)) is None:
+        return GIVE_UP
+    restored.store.close()
+    return 0
+
+
+def _serve(settings: Settings, control: socket.socket, held: Held) -> int:
+    began = time.monotonic()
+    if (restored := _restored_or_told(settings)) is None:
+        return GIVE_UP
     try:
-        trio.run(Daemon(settings, held, restored).run, began, strict_exception_groups=True)
+        trio.run(Daemon(settings, control, held, restored).run, began, strict_exception_groups=True)
     except Exception:
         log.exception("the daemon failed")
         return 1
     return 0
+
+
+def _restored_or_told(settings: Settings) -> Restored | None:
+    try:
+        return _restored(settings)
+    except VolfsError as error:
+        print(f"volfs: {error}", file=sys.stderr)
+        return None
 
 
 if __name__ == "__main__":

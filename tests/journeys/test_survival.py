@@ -216,10 +216,10 @@ def test_killed_together_they_leave_a_dead_view_that_the_next_start_takes_away(s
     data = served.view / "db" / "_data"
     (data / "file").write_text("kept")
     daemon = served.daemon
-    os.kill(daemon, signal.SIGSTOP)  # it cannot see its keeper go
+    served.keeper.send_signal(signal.SIGSTOP)  # it cannot start the next one
+    os.kill(daemon, signal.SIGKILL)
     served.keeper.kill()
     served.keeper.wait()
-    os.kill(daemon, signal.SIGKILL)
     eventually(lambda: not _alive(daemon))
     assert str(data) in served.mounts()
     served.start()

@@ -1,6 +1,5 @@
 """The keeper's loop: starts the daemon, hears signals, and starts the next one when it ends."""
 
-import json
 import logging
 import math
 import os
@@ -18,13 +17,14 @@ from types import FrameType
 from volfs import logs
 from volfs.errors import Invalid, VolfsError
 from volfs.keeper import claims, sockets
+from volfs.keeper.child import Child, Held
 from volfs.keeper.fuse import Connection, detach_view, mount_view
 from volfs.mount import mountinfo
 from volfs.mount.syscalls import read_mountinfo
 from volfs.settings import GIVE_UP, Settings
 from volfs.volume import suspicion
 
-LOOK = 0.5  # seconds between two looks whether a daemon is dead that cannot be reaped
+SETTLED = 3.0  # seconds that a daemon is ready for before its successor is loaded, which costs some of a processor
 STOP_DEADLINE = 10.0  # seconds that a daemon gets to end before it is killed
 LONGEST_PAUSE = 5.0  # seconds between two tries of a daemon that does not get ready
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -54,8 +54,11 @@ class Keeper:
         self._stop = self._replace = False
         self._announced = False
         self._failures = 0
-        self._lingering: list[subprocess.Popen[bytes]] = []
-        self._wakeup = _catch_signals(stack)
+        self._successor: Child | None = None
+        self._replacing = False
+        self._lingering: list[Child] = []
+        self._wakeup, self._waker = _catch_signals(stack)
+        stack.callback(self._dismiss_successor)
         if settings.observe:
             claims.check_observed(settings.observe, settings.view, settings.run_dir)
         self._lock = claims.lock_root(settings.root, settings.view)
@@ -87,6 +90,11 @@ class Keeper:
             )
         return listeners
 
+    def _awake(self) -> None:
+        """Called from other threads: the loop looks what has happened."""
+        with suppress(OSError):
+            self._waker.send(b"\0")
+
     def _close_view(self) -> None:
         detach_view(self._settings.view)
         self._connection.close()
@@ -101,7 +109,7 @@ class Keeper:
                 sockets.notify("STOPPING=1")
                 self._stop = True
             if self._stop:
-                if code or self._replace:
+                if code or self._replacing:
                     self._tidy()
                 log.info("stopped")
                 return 0
@@ -115,8 +123,7 @@ class Keeper:
         return self._connection.ended() and mountinfo.at(read_mountinfo(), self._settings.view) is None
 
     def _report(self, code: int, ready: bool) -> None:
-        if self._replace:
-            self._replace = False
+        if self._replacing:
             log.info("daemon replaced")
             return
         why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -150,8 +157,7 @@ class Keeper:
         try:
             restore.wait(STOP_DEADLINE)
         except subprocess.TimeoutExpired:
-            restore.kill()
-            self._lingering.append(restore)  # a thread of it may wait in the kernel, and nobody for that
+            restore.kill()  # a thread of it may wait in the kernel, and nobody for that
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -161,72 +167,69 @@ class Keeper:
     # One daemon
 
     def _one_daemon(self, fresh: bool) -> tuple[int, bool]:
-        """Starts a daemon and waits until it ends: its exit code, and whether it was ever ready."""
+        """Has a daemon serve until it ends: its exit code, and whether it was ever ready."""
         if self._stop:
             return -signal.SIGTERM, False
-        control, theirs = socket.socketpair()
+        daemon, self._successor = self._successor or self._child(), None
+        self._replacing = False
         replay, init = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with control, replay:
-            with theirs, init:
-                replay.send(self._connection.init)
-                daemon = self._spawn(theirs, init, fresh)
-            return self._watch(daemon, control)
+        try:
+            with replay:
+                with init:
+                    replay.send(self._connection.init)
+                    listeners = [listener.fileno() for listener in self._listeners]
+                    daemon.hand(Held(self._lock, self._connection.descriptor, init.fileno(), listeners, fresh))
+                code = self._watch(daemon)
+        finally:
+            daemon.close()
+        if not daemon.is_reaped():
+            self._lingering.append(daemon)
+        return code, daemon.ready
 
-    def _spawn(self, control: socket.socket, init: socket.socket, fresh: bool) -> "subprocess.Popen[bytes]":
-        listeners = [listener.fileno() for listener in self._listeners]
-        held = {
-            "fuse": self._connection.descriptor,
-            "init": init.fileno(),
-            "control": control.fileno(),
-            "listeners": listeners,
-            "fresh": fresh,
-        }
-        passed = (self._lock, self._connection.descriptor, init.fileno(), control.fileno(), *listeners)
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "volfs.daemon", self._settings.to_json(), json.dumps(held)],
-            pass_fds=passed,
-            stdin=subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C is for the keeper, which stops the daemon in order
-        )
+    def _child(self) -> Child:
+        return Child(self._settings, self._awake)
 
-    def _watch(self, daemon: "subprocess.Popen[bytes]", control: socket.socket) -> tuple[int, bool]:
-        ready = False
+    def _watch(self, daemon: Child) -> int:
+        """Its exit code, once it has ended. Meanwhile it gets a successor, and is asked to end when it has to."""
+        due = math.inf  # the successor of a daemon that has settled
         deadline: float | None = None
-        while (code := self._exit_code(daemon)) is None:
-            asked = self._stop or self._replace
-            if asked and deadline is None:
-                deadline = time.monotonic() + STOP_DEADLINE
+        while (code := daemon.exit_code()) is None:
+            now = time.monotonic()
+            if now >= due and self._successor is None and not self._replace:
+                self._successor, due = self._child(), math.inf
+            if deadline is None and (self._stop or self._may_replace()):
+                deadline = now + STOP_DEADLINE
                 self._ask_to_end(daemon)
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            if deadline is not None and now >= deadline:
                 log.error("daemon does not end in time, killed")
-                daemon.kill()
+                daemon.tell(signal.SIGKILL)
                 deadline = math.inf
-                continue
-            if self._hear(control, LOOK if left is None else min(left, LOOK)):
-                ready = True
+            if self._hear(daemon, min(due, deadline or math.inf) - now):
+                due = time.monotonic() + SETTLED
                 self._announce()
-        return code, ready
+        return code
 
-    def _exit_code(self, daemon: "subprocess.Popen[bytes]") -> int | None:
-        """None while it runs. Dead is a daemon also before it can be reaped.
+    def _may_replace(self) -> bool:
+        """Whether a daemon that was to be replaced can be: the code that is installed now has been loaded.
 
-        A thread that waits in the kernel, for a store that hangs or for this very view, outlives a SIGKILL until it is
-        answered; of this view only the next daemon can do that. The kernel tells nobody: it is looked for.
+        One that stood by may be of the code before an upgrade, and nobody gives a daemon up for code that does not run.
         """
-        self._lingering = [one for one in self._lingering if one.poll() is None]
-        code = daemon.poll()
-        if code is not None or not _is_zombie(daemon.pid):
-            return code
-        with suppress(subprocess.TimeoutExpired):
-            return daemon.wait(LOOK)  # its other threads are ending just now
-        self._lingering.append(daemon)
-        log.warning("a thread of the daemon waits in the kernel for what does not answer", extra={"pid": daemon.pid})
-        return -signal.SIGKILL
+        if self._replace:
+            self._replace, self._replacing = False, True
+            self._dismiss_successor()
+            self._successor = self._child()
+        elif self._replacing and self._successor is None:
+            self._replacing = False
+            log.error("volfs as it is installed now cannot be started, the daemon is not replaced")
+        return self._replacing and self._successor is not None and self._successor.loaded
 
-    def _ask_to_end(self, daemon: "subprocess.Popen[bytes]") -> None:
-        with suppress(ProcessLookupError):
-            daemon.send_signal(signal.SIGTERM if self._stop else signal.SIGHUP)
+    def _dismiss_successor(self) -> None:
+        if self._successor is not None:
+            self._successor.dismiss()
+            self._successor = None
+
+    def _ask_to_end(self, daemon: Child) -> None:
+        daemon.tell(signal.SIGTERM if self._stop else signal.SIGHUP)
         if self._stop:
             sockets.notify("STOPPING=1")
             detach_view(self._settings.view)
@@ -237,31 +240,30 @@ class Keeper:
             self._announced = True
             sockets.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving {self._settings.view}")
 
-    def _hear(self, control: socket.socket | None, timeout: float | None) -> bool:
-        """Waits for a signal or for the daemon's word; returns whether the daemon said that it is ready."""
-        sources = [self._wakeup, *([control] if control is not None and control.fileno() >= 0 else [])]
-        readable, _, _ = select.select(sources, [], [], timeout)
+    def _hear(self, daemon: Child | None, timeout: float) -> bool:
+        """Waits for a signal, a word or an end; returns whether the daemon has become ready."""
+        children = [one for one in (daemon, self._successor) if one is not None and one.control.fileno() >= 0]
+        sources = [self._wakeup, *(one.control for one in children)]
+        readable, _, _ = select.select(sources, [], [], None if timeout == math.inf else max(timeout, 0.0))
+        was_ready = daemon is not None and daemon.ready
+        for one in children:
+            if one.control in readable:
+                one.hear()
         if self._wakeup in readable:
-            for number in self._wakeup.recv(4096):
-                self._stop = self._stop or number in (signal.SIGTERM, signal.SIGINT)
-                self._replace = self._replace or number == signal.SIGHUP
-        if control is not None and control in readable:
-            said = control.recv(4096)
-            if not said:
-                control.close()  # it is ending; SIGCHLD will say so
-            return bool(said)
-        return False
+            self._note(self._wakeup.recv(4096))
+        return daemon is not None and daemon.ready and not was_ready
+
+    def _note(self, numbers: bytes) -> None:
+        self._stop = self._stop or signal.SIGTERM in numbers or signal.SIGINT in numbers
+        self._replace = self._replace or signal.SIGHUP in numbers
+        self._lingering = [one for one in self._lingering if not one.is_reaped()]
+        if self._successor is not None and self._successor.exit_code() is not None:
+            log.warning("a daemon that stood by has ended")
+            self._dismiss_successor()
 
 
-def _is_zombie(pid: int) -> bool:
-    """Whether the process's first thread has ended; see proc(5), the field after the name in parentheses."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return False
-
-
-def _catch_signals(stack: ExitStack) -> socket.socket:
-    """A socket on which the numbers of signals arrive."""
+def _catch_signals(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """A socket on which the numbers of signals arrive, and its other end."""
     reader, writer = socket.socketpair()
     reader.setblocking(False)
     writer.setblocking(False)
@@ -270,7 +272,7 @@ def _catch_signals(stack: ExitStack) -> socket.socket:
     stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False))
     for number in _SIGNALS:
         stack.callback(signal.signal, number, signal.signal(number, _noted))
-    return reader
+    return reader, writer
 
 
 def _noted(number: int, frame: FrameType | None) -> None:
