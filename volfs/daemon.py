@@ -42,6 +42,7 @@ from volfs.observe.driver import ObservedDriver
 from volfs.observe.follow import Follower
 from volfs.observe.look import DockerRoot
 from volfs.observe.restore import recover as mirror
+from volfs.parting import Parting
 from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
 from volfs.view import serving, tree
 from volfs.view.dataplane import DataPlane
@@ -66,7 +67,7 @@ from volfs.volume.writer import Writer
 
 RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten in one call of a thread
 SETTLED = 3.0  # seconds after a start in which nobody is to be kept waiting by what can be done later
-GRACE = 5.0  # seconds that requests under way get when the daemon is asked to end
+GRACE = 4.0  # seconds that requests under way get when the daemon is asked to end
 
 HTTP = "volfs.api.serving"
 
@@ -144,9 +145,12 @@ class Daemon:
                 if not self._replaced:
                     await self._leave()
                 await http.wait()
-            if grace.cancelled_caught:
-                log.warning("requests under way are cut off")
-                os._exit(0)  # an answer that nobody reads is written behind a shield: no cancellation ends it
+            parting = Parting(self._held.fuse, self._held.init, *self._held.listeners)
+            if (
+                grace.cancelled_caught
+            ):  # an answer that nobody reads is written behind a shield: no cancellation ends it
+                parting.now("requests under way are cut off")
+            parting.at_last("what waits for a store that does not answer is left behind")
             nursery.cancel_scope.cancel()
         self._passthrough.close()
 

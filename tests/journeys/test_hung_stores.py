@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import until
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
@@ -54,14 +55,18 @@ class Hung:
         self.stopped = self.store.daemon
         os.kill(self.stopped, signal.SIGSTOP)
 
-    def call(self, many):
-        """So many processes wait for the store, and half as many connections for a mount."""
+    def look(self, many):
+        """So many processes wait for the store."""
         for number in range(many):
             text = CALLER.format(WAITS[number % len(WAITS)])
             command = [sys.executable, "-S", "-c", text, self.served.view]
             self.callers.append(subprocess.Popen(command, stdout=subprocess.PIPE))
         for one in self.callers:
             assert one.stdout.readline() == b"there\n"
+
+    def call(self, many):
+        """So many processes wait for the store, and half as many connections for a mount."""
+        self.look(many)
         self.connections = []
         for number in range(many // 2):
             body = b'{"Name":"mounting","ID":"u%d"}' % number
@@ -146,6 +151,37 @@ def test_while_a_store_hangs_everything_else_is_as_quick_as_before_and_a_stop_an
     assert served.request("GET", "/volumes/hung")[0] == 200
     assert sorted(os.listdir(served.view)) == ["fine", "hung", "mounting"]
     (served.view / "fine" / "_data" / "file").write_text("kept")
+
+
+@pytest.mark.parametrize("plane", ["bind", "fuse"])
+def test_a_daemon_ends_by_itself_while_a_store_hangs_and_lets_everybody_go(hung, plane):
+    """Not because the keeper's patience is over; who waits in the view is free, though the store still hangs."""
+    one = hung(plane)
+    served = one.served
+    one.hang()
+    one.look(6)
+    until(lambda: in_kernel(children(served.keeper.pid)[-1]))
+    os.kill(served.keeper.pid, signal.SIGHUP)
+    served.ready(2)
+    until(lambda: in_kernel(children(served.keeper.pid)[-1]))
+    assert served.stop() == 0
+    assert served.log().count("killed") == 0
+    if plane == "fuse":  # where the kernel has the data they wait for the store itself
+        for caller in one.callers:
+            caller.kill()
+        until(lambda: all(caller.poll() is not None for caller in one.callers))
+    assert served.mounts() == []
+
+
+def children(pid):
+    """The oldest first; a daemon of which a thread waits in the kernel stays one."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def in_kernel(pid):
+    """Whether a thread of the process waits for an answer of a FUSE file system."""
+    waits = [Path(one, "wchan").read_text() for one in Path(f"/proc/{pid}/task").iterdir()]
+    return any("request_wait_answer" in one for one in waits)
 
 
 READER = """
