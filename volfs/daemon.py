@@ -100,6 +100,7 @@ class Daemon:
             settings.view,
             binds=binds,
             idle=settings.idle,
+            most=settings.max_binds,
             read_only=settings.read_only,
             stale=plan.stale,
         )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 PLUGIN_PATH = ("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")  # as dockerd's
 DEFAULT_SOCKET = "/run/volfs/volfs.sock"
+MAX_BINDS = 1_000  # a start of a container copies the mount table: each mount costs it microseconds
 GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that starting it again will not help
 _SEVERAL = ("plugin_sockets", "plugin_path")
 
@@ -19,6 +20,7 @@ class Settings:
 
     `observe` is a Docker root that a dockerd owns, "" for none; `root` is then where its mirror is kept, and data is
     read only unless `writable`.
+    `max_binds` is how many binds there may be on the view, about, before idle ones go early.
     `until_unmounted`: whoever unmounts the view wants it to end. `adopt`: a Docker root may be taken over. What is new
     has a default: an upgrade replaces the daemon under a keeper that has never heard of it.
     """
@@ -37,6 +39,7 @@ class Settings:
     adopt: bool = False
     observe: str = ""
     writable: bool = False
+    max_binds: int = MAX_BINDS
 
     @property
     def read_only(self) -> bool:

@@ -42,6 +42,7 @@ def test_without_options_the_places_of_a_system_are_taken(serve):
         data_plane="auto",
         idle=300.0,
         log_format="text",
+        max_binds=1000,
     )
 
 
@@ -50,7 +51,16 @@ def test_every_option_reaches_the_keeper(serve, tmp_path, monkeypatch):
     words = "--root r --view ./v/../w --run-dir run --plugin-socket a --plugin-socket /b"
     words += " --plugin-path p --group daemon --mode 711"
     _, settings, _ = serve(
-        *words.split(), "--data-plane", "fuse", "--idle", "1.5h", "--log-format", "json", "--until-unmounted"
+        *words.split(),
+        "--data-plane",
+        "fuse",
+        "--idle",
+        "1.5h",
+        "--log-format",
+        "json",
+        "--until-unmounted",
+        "--max-binds",
+        "7",
     )
     here = str(tmp_path)
     assert settings == Settings(
@@ -65,6 +75,7 @@ def test_every_option_reaches_the_keeper(serve, tmp_path, monkeypatch):
         "json",
         True,
         (f"{here}/p",),
+        max_binds=7,
     )
 
 
@@ -79,10 +90,13 @@ def test_the_environment_has_a_name_for_every_option(serve):
         VOLFS_MODE="0o755",
         VOLFS_DATA_PLANE="bind",
         VOLFS_IDLE="250ms",
+        VOLFS_MAX_BINDS="9",
         VOLFS_LOG_FORMAT="json",
         VOLFS_UNTIL_UNMOUNTED="1",
     )
-    assert settings == Settings("/r", "/v", "/n", ("/a", "/b"), 0o755, 1234, "bind", 0.25, "json", True, ())
+    assert settings == Settings(
+        "/r", "/v", "/n", ("/a", "/b"), 0o755, 1234, "bind", 0.25, "json", True, (), max_binds=9
+    )
 
 
 def test_none_switches_the_plugin_sockets_off(serve):
@@ -100,6 +114,8 @@ def test_none_switches_the_plugin_sockets_off(serve):
         ["--idle", "0"],
         ["--idle", "-5m"],
         ["--idle", "soon"],
+        ["--max-binds", "0"],
+        ["--max-binds", "many"],
         ["--idle", "1" + "0" * 400],
         ["--root", ""],
         ["--data-plane", "magic"],

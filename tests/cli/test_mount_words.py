@@ -19,6 +19,7 @@ PLUGIN_OFF = "--plugin-socket=none"
         ("-o rw /r /v", MountWords("/r", "/v", (PLUGIN_OFF,))),
         ("/r /v -f -n -v -t fuse.volfs", MountWords("/r", "/v", (PLUGIN_OFF,), fake=True, verbose=True)),
         ("/r /v -o idle=10m,group=docker", MountWords("/r", "/v", ("--idle=10m", "--group=docker", PLUGIN_OFF))),
+        ("/r /v -o max-binds=50", MountWords("/r", "/v", ("--max-binds=50", PLUGIN_OFF))),
         ("/r /v -o idle=10m -o mode=0755", MountWords("/r", "/v", ("--idle=10m", "--mode=0755", PLUGIN_OFF))),
         ("/r /v -o plugin-socket=/p", MountWords("/r", "/v", ("--plugin-socket=/p",))),
         ("/r /v -o log=/l", MountWords("/r", "/v", (PLUGIN_OFF,), log="/l")),

@@ -120,6 +120,60 @@ def test_idle_binds_go_and_those_in_use_stay(serve, eventually, client):
     assert "idle" in _bound(served)
 
 
+HOLD = """
+import os, sys
+files = [open(path + "/held", "w") for path in sys.argv[2:]]
+os.stat(sys.argv[1])
+os.chdir(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+for file in files:
+    file.write("kept")
+    file.close()
+open("here", "w").close()
+"""
+
+
+def test_with_more_binds_than_wanted_the_unused_ones_go_and_not_one_in_use(serve, eventually, client):
+    served = serve("--max-binds", "8")
+    names = [f"v{number:03}" for number in range(120)]
+    for name in names:
+        served.create(name)
+    used = names[:12]  # more than are wanted, and touched first
+    holder = client(HOLD, *(served.view / name / "_data" for name in used))
+    assert holder.line() == "held"
+    for name in names[12:]:
+        os.stat(served.view / name / "_data")
+    eventually(lambda: len(_bound(served)) <= len(used) + 8)
+    assert set(used) <= _bound(served)
+    for name in names:  # whatever is gone comes back
+        assert os.stat(served.view / name / "_data").st_dev == os.stat(served.root).st_dev
+    assert set(used) <= _bound(served)
+    served.kill_daemon()
+    holder.finish()
+    eventually(lambda: len(_bound(served)) <= 8)
+    assert (_real(served, used[0]) / "here").exists()
+    for name in used[1:]:
+        assert (_real(served, name) / "held").read_text() == "kept"
+
+
+def test_a_volume_whose_bind_is_not_to_be_had_keeps_no_other_bound(serve, eventually, client):
+    served, other = serve("--max-binds", "4"), serve("--data-plane", "fuse")
+    other.create("slow")
+    served.create("hung", DriverOpts={"type": "none", "o": "bind", "device": str(other.view / "slow" / "_data")})
+    stopped = other.daemon
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        waiting = client("import os, sys\ntry: os.stat(sys.argv[1])\nexcept OSError: pass", f"{served.view}/hung/_data")
+        for number in range(30):
+            served.create(f"v{number}")
+            os.stat(served.view / f"v{number}" / "_data")
+        eventually(lambda: len(_bound(served)) <= 4)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    waiting.finish()
+
+
 def test_a_volume_with_mount_options_is_mounted_on_first_touch_and_shows_its_own_room(served):
     served.create("memory", DriverOpts={"type": "tmpfs", "device": "tmpfs", "o": "size=3m,mode=0751"})
     assert str(_real(served, "memory")) not in served.mounts()

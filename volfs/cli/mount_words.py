@@ -16,7 +16,7 @@ from volfs.errors import Invalid
 
 MOUNT_USAGE = "mount.volfs ROOT DIR [-fnsv] [-o OPTION[,OPTION]...]"
 UMOUNT_USAGE = "umount.fuse.volfs DIR [-flnv]"
-SERVE_OPTIONS = ("data-plane", "group", "idle", "log-format", "mode", "plugin-socket", "run-dir")
+SERVE_OPTIONS = ("data-plane", "group", "idle", "log-format", "max-binds", "mode", "plugin-socket", "run-dir")
 
 _OPTION = re.compile(r'(?:[^,"]|"[^"]*"?)+')
 _FOR_MOUNT = frozenset(

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from volfs.cli import arguments
-from volfs.settings import PLUGIN_PATH, Settings
+from volfs.settings import MAX_BINDS, PLUGIN_PATH, Settings
 
 OFF = "none"
 OBSERVED_VIEW = "/mnt/docker-volumes"
@@ -111,6 +111,14 @@ def _idle(_context: click.Context, _option: click.Parameter, text: str) -> float
     "--idle", default="5m", envvar="VOLFS_IDLE", callback=_idle, help="An unused bind goes after: 30s, 5m, 1h."
 )
 @click.option(
+    "--max-binds",
+    type=click.IntRange(min=1),
+    default=MAX_BINDS,
+    metavar="N",
+    envvar="VOLFS_MAX_BINDS",
+    help="With more binds than that, unused ones go earlier.",
+)
+@click.option(
     "--observe",
     default="",
     metavar="DIR",
@@ -137,6 +145,7 @@ def serve(
     mode: int,
     data_plane: str,
     idle: float,
+    max_binds: int,
     observe: str,
     writable: bool,
     log_format: str,
@@ -166,6 +175,7 @@ def serve(
         gid=gid,
         data_plane=data_plane,
         idle=idle,
+        max_binds=max_binds,
         log_format=log_format,
         until_unmounted=until_unmounted,
         adopt=adopt,

@@ -84,6 +84,11 @@ def expire(target: str) -> bool:
     return _took(target, MNT_EXPIRE | UMOUNT_NOFOLLOW, gone=True)
 
 
+def expire_now(target: str) -> bool:
+    """Unmounts what is mounted at `target`, unless somebody uses it at this moment; True as for `expire`."""
+    return expire(target) or expire(target)
+
+
 def bind(source_fd: int, target: str, *, read_only: bool = False, nosuid: bool = True, nodev: bool = True) -> None:
     """Mounts the directory of `source_fd` (O_PATH will do) on `target`, without the mounts that lie below it.
 

@@ -5,6 +5,7 @@
     bound     the kernel serves it; nothing comes here any more, except from who sees a private copy of the view, and
               once from who was on the way meanwhile and is sent back, to walk into the bind
     idle      umount2(MNT_EXPIRE): one call marks, the next unmounts what was not used between
+    crowded   more binds than wanted: those that were touched first get both calls at once, which spare what is in use
 
 Law: nobody waits here longer than `DEADLINE`; a bind that is not there in time is finished behind the back of the
 caller, who is served through FUSE. The volume's lock is held while a bind is placed or taken away, so that it is never
@@ -16,22 +17,26 @@ import logging
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 
 import trio
 
 from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
 from volfs.mount.mountinfo import under
-from volfs.mount.syscalls import bind, detach, expire, is_mount_root, read_mountinfo, read_only_copy
+from volfs.mount.syscalls import bind, detach, expire, expire_now, is_mount_root, read_mountinfo, read_only_copy
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
 
 DEADLINE = 2.0  # seconds that a getattr waits for a bind
 SETTLING = 5.0  # seconds after a bind was placed in which a request may be from who was on the way
+SHARE = 8  # when there are too many binds, one in so many of those that are wanted goes as well
+ON_THE_WAY = 0.2  # seconds in which who touched data has come into the bind, and uses it or does not
+AT_ONCE = 32  # binds that are taken away together: they share a commit, and sixteen clients do not outrun that
 RECHECK = 1.0  # seconds until a bind is doubted again, when a request comes that a bound volume should not send
 
 log = logging.getLogger(__name__)
@@ -39,20 +44,26 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Binding:
-    """The data of one volume: being bound until `done` is set, bound when it was `placed`."""
+    """The data of one volume: being bound until `done`, bound when it was `placed`, taken away during `expiry`."""
 
     name: str
     done: trio.Event = field(default_factory=trio.Event)
     checked: float = 0.0
     placed: float = -math.inf
     walkers: set[int] = field(default_factory=set)
-    expiring: bool = False
+    expiry: trio.Event | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody is placing it or taking it away."""
+        return self.done.is_set() and self.expiry is None
 
 
 class DataPlane:
     """Binds for a view. With `binds` False everything is served through FUSE, and nothing is bound.
 
-    `stale` are volumes whose bind is of something else than what is mounted now; the path to it leads through the view.
+    Unused ones go after `idle` seconds, or earlier where there are more than `most`. `stale` are volumes whose bind is
+    of something else than what is mounted now; the path to it leads through the view.
     """
 
     def __init__(
@@ -62,6 +73,7 @@ class DataPlane:
         *,
         binds: bool,
         idle: float,
+        most: int,
         read_only: bool = False,
         stale: Sequence[str] = (),
     ) -> None:
@@ -69,6 +81,10 @@ class DataPlane:
         self._view = view
         self._binds = binds
         self._idle = idle
+        self._wanted_binds, self._share = most, max(1, most // SHARE)
+        self._borne = most
+        self._crowded = trio.Event()
+        self._taking = trio.CapacityLimiter(AT_ONCE)
         self._read_only = read_only
         self._stale = stale
         self._bindings: dict[int, _Binding] = {}
@@ -81,6 +97,8 @@ class DataPlane:
         async with trio.open_nursery() as self._nursery:
             for name in self._stale:
                 self._nursery.start_soon(self._take_away, name)
+            self._nursery.start_soon(self._thin_out, self._nursery)
+            self._count()
             while True:
                 await trio.sleep(self._idle if self._binds else math.inf)
                 self._expire_all(self._nursery)
@@ -179,6 +197,7 @@ class DataPlane:
                 (lambda source: self._place(source, volume)) if self._binds else None,
             )
             binding.placed = time.monotonic()
+            self._count()
         except (VolfsError, OSError) as error:
             self._bindings.pop(serial, None)
             log.warning("data is not bound", extra={"volume": volume.name, "why": str(error)})
@@ -202,22 +221,60 @@ class DataPlane:
         """Each on its own: a plugin may be slow to let one go."""
         self._overtaken.clear()
         for serial, binding in self._bindings.items():
-            if binding.done.is_set() and not binding.expiring:
-                binding.expiring = True
-                nursery.start_soon(self._expire, serial, binding)
+            if binding.settled:
+                binding.expiry = trio.Event()
+                nursery.start_soon(self._expire, serial, binding, binding.expiry, expire)
 
-    async def _expire(self, serial: int, binding: _Binding) -> None:
+    async def _expire(self, serial: int, binding: _Binding, over: trio.Event, way: Callable[[str], bool]) -> None:
         try:
             gone = await self._service.uses.unmount(
-                binding.name, VIEW_REFERENCE, lambda: expire(self._target(binding.name))
+                binding.name, VIEW_REFERENCE, lambda: way(self._target(binding.name))
             )
         except (VolfsError, OSError) as error:
             log.warning("data stays bound", extra={"volume": binding.name, "why": str(error)})
             return
         finally:
-            binding.expiring = False
+            binding.expiry = None
+            over.set()
         if gone and self._bindings.get(serial) is binding:
             del self._bindings[serial]
+
+    def _count(self) -> None:
+        if self._binds and len(self._bindings) > self._borne:
+            self._crowded.set()
+
+    async def _thin_out(self, nursery: trio.Nursery) -> None:
+        """Behind the back of who touches. However much is in use, a new bind costs no more than a few looks."""
+        while True:
+            await self._crowded.wait()
+            await trio.sleep(ON_THE_WAY)
+            looked = gone = 0
+            while len(self._bindings) > self._wanted_binds - self._share and looked <= 2 * gone + self._share:
+                gone += await self._expire_early(nursery, list(islice(self._reached(), AT_ONCE)))
+                looked += AT_ONCE
+            self._borne = max(self._wanted_binds, sum(1 for _ in self._reached()) + self._share)
+            self._crowded = trio.Event()
+            self._count()
+
+    def _reached(self) -> Iterator[tuple[int, _Binding]]:
+        """Where whoever touched it must be in by now, if it is used; those that were touched first come first."""
+        youngest = time.monotonic() - ON_THE_WAY
+        return (pair for pair in self._bindings.items() if pair[1].settled and pair[1].placed < youngest)
+
+    async def _expire_early(self, nursery: trio.Nursery, oldest: Sequence[tuple[int, _Binding]]) -> int:
+        """Takes these away where nobody uses them; returns how many are gone. One that hangs is not waited for."""
+        endings = []
+        for serial, binding in oldest:
+            binding.expiry = trio.Event()
+            endings.append(binding.expiry)
+            nursery.start_soon(self._expire, serial, binding, binding.expiry, expire_now)
+        with trio.move_on_after(DEADLINE):
+            for over in endings:
+                await over.wait()
+        stay = [serial for serial, binding in oldest if self._bindings.get(serial) is binding]
+        for serial in stay:  # others are looked at before these are again
+            self._bindings[serial] = self._bindings.pop(serial)
+        return len(oldest) - len(stay)
 
 
 def _has_to_be_mounted(volume: Volume) -> bool:
