@@ -179,11 +179,11 @@ class DataPlane:
             log.warning("the view shows old data", extra={"volume": name, "why": str(error)})
 
     async def _lost(self, binding: _Binding) -> bool:
-        """Whether a bind that was there is not, because somebody unmounted it by hand."""
+        """Whether a bind that was there is not: somebody has unmounted it by hand, or it is just being taken away."""
         if not self._binds:
             return False
         now = time.monotonic()
-        if now < binding.checked + RECHECK:
+        if binding.settled and now < binding.checked + RECHECK:
             return False
         binding.checked = now
         return not await trio.to_thread.run_sync(is_mount_root, self._target(binding.name), abandon_on_cancel=True)
