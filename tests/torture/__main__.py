@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from tests.torture import fuzz, hostile
 from tests.torture.clients import Clients
 from tests.torture.hands import Hands
 from tests.torture.kills import Killed
@@ -166,6 +167,27 @@ def leaks(turn: Turn) -> None:
     turn.figures = f"{use.cycles} creates and removes, {use.lookups} lookups; " + ", then ".join(map(str, use.held))
 
 
+def parsers(turn: Turn) -> None:
+    """Every parser under atheris."""
+    if not fuzz.is_possible():
+        turn.figures = f"not done: {fuzz.MISSING}"
+        return
+    done = fuzz.campaign(turn.directory, turn.seed, turn.deadline)
+    for one in done.found:
+        turn.broken.append(one)
+        print(f"BROKEN, seed {turn.seed}: {one}", flush=True)
+    turn.figures = str(done)
+
+
+def strangers(turn: Turn) -> None:
+    """Damaged catalogues, any bytes on the sockets, any call on the view."""
+    try:
+        done = hostile.campaign((turn.deadline - time.monotonic()) / 60, turn.seed, turn.directory)
+    except hostile.Finding as finding:
+        raise AssertionError(str(finding)) from finding
+    turn.figures = ", ".join(f"{count} {what}" for what, count in sorted(done.items()))
+
+
 PARTS: dict[str, Callable[[Turn], None]] = {
     "kill": kill,
     "start": start,
@@ -173,6 +195,8 @@ PARTS: dict[str, Callable[[Turn], None]] = {
     "power": power,
     "clients": clients,
     "leaks": leaks,
+    "fuzz": parsers,
+    "hostile": strangers,
 }
 
 

@@ -62,6 +62,12 @@ PLUGIN_ANSWERS = (
     b'{"Err":"no such volume"}',
     *JSON,
 )
+WIRE = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 204 a\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",
+)
 CALLS = (b'{"Name":"a","ID":"i","Opts":{"type":"tmpfs","device":"tmpfs","o":"size=1m","SIZE":""}}', b"", *JSON)
 CREATES = (
     b'{"Name":"a","Driver":"local","DriverOpts":{"type":"nfs"},"Labels":{"a":null},"ClusterVolumeSpec":null}',
