@@ -1,12 +1,15 @@
 """One line an event: what happened, then key=value (or one JSON object), on standard error.
 
-Fields come through `extra=`. Law: a value never breaks a line, and nobody puts a secret into one.
+Fields come through `extra=`. Law: a value never breaks a line, and nobody puts a secret into one; what looks like one
+all the same, in a traceback for example, is masked.
 """
 
 import json
 import logging
 import sys
 from datetime import UTC, datetime
+
+from volfs.masking import masked_text
 
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -16,17 +19,17 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {key}={_word(value)}" for key, value in _fields(record).items())
-        line = f"{_time(record)} {record.levelname.lower()} {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{_time(record)} {record.levelname.lower()} {masked_text(record.getMessage())}{fields}"
+        return f"{line}\n{masked_text(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
     """The same as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        event = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        event = {"time": _time(record), "level": record.levelname.lower(), "event": masked_text(record.getMessage())}
         if record.exc_info:
-            event["traceback"] = self.formatException(record.exc_info)
+            event["traceback"] = masked_text(self.formatException(record.exc_info))
         return json.dumps(event | _fields(record), default=str)
 
 
@@ -42,7 +45,8 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _OWN}
+    fields = {key: value for key, value in vars(record).items() if key not in _OWN}
+    return {key: value if isinstance(value, int | float) else masked_text(str(value)) for key, value in fields.items()}
 
 
 def _word(value: object) -> str:

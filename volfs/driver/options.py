@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from volfs.driver.names import quoted
 from volfs.errors import Invalid
+from volfs.masking import MASK, is_secret
 from volfs.mount import options as mount_options
 
 _KNOWN = ("type", "o", "device", "size")
@@ -121,7 +122,7 @@ def masked(options: Mapping[str, str]) -> dict[str, str]:
 
 def masked_device(device: str) -> str:
     """`device` with the password of `user:password@` and secret query parameters masked."""
-    without = _URL_PASSWORD.sub(rf"\1{mount_options.MASK}@", device)
+    without = _URL_PASSWORD.sub(rf"\1{MASK}@", device)
     return _URL_PARAMETER.sub(_masked_parameter, without)
 
 
@@ -203,7 +204,7 @@ def _multiple(suffix: str) -> int:
 
 def _masked_parameter(match: re.Match[str]) -> str:
     before, key, value = match.groups()
-    return f"{before}{key}={mount_options.MASK if mount_options.is_secret(key) else value}"
+    return f"{before}{key}={MASK if is_secret(key) else value}"
 
 
 def _go_escape(match: re.Match[str]) -> str:

@@ -5,8 +5,10 @@ else is data, in its order and untouched (cifs writes a comma in a value as `,,`
 mount(8), where Docker hands it to a file system that then refuses it.
 """
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from volfs.masking import MASK, is_secret
 
 # linux/mount.h
 MS_RDONLY = 1
@@ -68,10 +70,6 @@ _PROPAGATION = {
     "runbindable": MS_UNBINDABLE | MS_REC,
 }
 
-MASK = "********"
-# A key is secret when one of these is in it: password2, cred, sec_token, apikey. Better one masked too many.
-_SECRET = re.compile("pass|pwd|secret|cred|token|key", re.IGNORECASE)
-
 
 @dataclass(frozen=True, slots=True)
 class MountFlags:
@@ -117,24 +115,29 @@ def with_address(data: str, ip: str) -> str:
     return data if found is None else data.replace(f"addr={found}", f"addr={ip}", 1)
 
 
-def is_secret(key: str) -> bool:
-    """Whether the value of `key` is not for people's eyes."""
-    return _SECRET.search(key) is not None
-
-
 def masked(text: str) -> str:
     """`text` with the values of secrets replaced by MASK, also where a value holds commas written as `,,`."""
+    words = ((word, key, value) for word, key, value in _words(text))
+    return ",".join(f"{key}={MASK if value else ''}" if key else word for word, key, value in words)
+
+
+def secrets(text: str) -> list[str]:
+    """The values that `masked` hides, as they are written."""
+    return [value for _, key, value in _words(text) if key and value]
+
+
+def _words(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each word; of one that is secret, its key and its value, else two empty texts."""
     words = text.split(",")
-    shown = []
     position = 0
     while position < len(words):
-        key, separator, value = words[position].partition("=")
+        word = words[position]
+        key, separator, value = word.partition("=")
         position += 1
         if not (separator and is_secret(key)):
-            shown.append(key + separator + value)
+            yield word, "", ""
             continue
         while position + 1 < len(words) and words[position] == "":
-            value += words[position + 1]
+            value += ",," + words[position + 1]
             position += 2
-        shown.append(f"{key}={MASK if value else ''}")
-    return ",".join(shown)
+        yield word, key, value

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from volfs.driver.discretion import shown_to_people
 from volfs.driver.names import VolumeName
 from volfs.driver.options import masked, to_text
-from volfs.mount.options import MASK, is_secret
 from volfs.view.inodes import ROOT, NodeKind, inode
 from volfs.volume.describe import shown, usage_data
 from volfs.volume.volume import Figure, Kind, Reference, Volume
@@ -81,10 +81,8 @@ def opts_text(volume: Volume) -> bytes:
 
 
 def shown_options(volume: Volume, options: Mapping[str, str]) -> dict[str, str]:
-    """The options without secrets. Of a plugin's only the names tell what is one."""
-    if volume.local:
-        return masked(options)
-    return {key: MASK if is_secret(key) and value else value for key, value in masked(options).items()}
+    """The options without secrets."""
+    return masked(options) if volume.local else shown_to_people(options)
 
 
 def edition() -> str:

@@ -12,12 +12,13 @@ plugin says is committed only where nobody changed the volume meanwhile.
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import trio
 
+from volfs.driver.discretion import secrets_of, without
 from volfs.driver.names import VolumeName, has_file_name
 from volfs.driver.plugin import PluginVolume
 from volfs.errors import NotFound, VolfsError
@@ -61,6 +62,7 @@ class Lists:
         self._mending: set[str] = set()
         self._complaints: dict[str, str] = {}
         self._files = trio.CapacityLimiter(1)
+        self._words = trio.CapacityLimiter(1)
         self._there: list[str] = []
         service.uses.on_trouble = self.doubt
 
@@ -151,11 +153,12 @@ class Lists:
         try:
             told = await plugin.list()
         except VolfsError as error:
+            why = await trio.to_thread.run_sync(_discreetly, str(error), known.values(), limiter=self._words)
             await self._note(name, [(one, known[one], _unknown(known[one])) for one in known])
             if known:
-                self._complain(name, str(error))
+                self._complain(name, why)
                 self.doubt(name)
-            return str(error)
+            return why
         if self._complaints.pop(name, ""):
             log.info("a plugin answers again", extra={"driver": name})
         used = {one for one in known if store.references(one)}
@@ -197,6 +200,11 @@ def learned(
             yield name, volume, None
         else:
             yield name, volume, as_told(volume, one)
+
+
+def _discreetly(said: str, volumes: Iterable[Volume]) -> str:
+    """What a plugin said of all its volumes, without the secrets that it was told when it made them."""
+    return without(said, frozenset(one for volume in volumes for one in secrets_of(volume.options)))
 
 
 def _unknown(volume: Volume) -> Volume:

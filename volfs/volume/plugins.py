@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import trio
 
+from volfs.driver.discretion import secrets_of, without, without_inside
 from volfs.driver.names import parse_plugin_name
 from volfs.driver.notes import Notes
 from volfs.driver.plugin import Plugin, PluginVolume
@@ -80,15 +81,18 @@ class PluginVolumes:
         """The record as the plugin says now that it should be."""
         with trio.move_on_after(PATIENCE):
             try:
-                told = await self._asked(volume.name)
+                told = await self._asked(volume)
             except VolfsError as error:
-                log.warning("a plugin is in trouble", extra={"driver": volume.driver, "why": str(error)})
+                log.warning(
+                    "a plugin is in trouble", extra={"driver": volume.driver, "why": _discreetly(error, volume)}
+                )
             else:
                 return as_told(volume, told)
         return msgspec.structs.replace(volume, state=State.UNKNOWN)
 
-    async def _asked(self, name: str) -> PluginVolume | None:
+    async def _asked(self, volume: Volume) -> PluginVolume | None:
         """The volume; an error about one volume may mean that there is none, which only the list tells."""
+        name = volume.name
         try:
             told = await self.plugin.get(name)
         except HostError:
@@ -96,7 +100,7 @@ class PluginVolumes:
             if told is not None:
                 raise
         if told is not None:
-            self._told[name] = told.status
+            self._told[name] = without_inside(told.status, secrets_of(volume.options))
         return told
 
     def told(self, volume: Volume) -> Mapping[str, Any]:
@@ -131,7 +135,7 @@ class PluginVolumes:
                 raise _with_way_out(volume, error) from error
             log.warning(
                 "a volume is forgotten, its plugin did not remove it",
-                extra={"volume": volume.name, "driver": volume.driver, "why": str(error)},
+                extra={"volume": volume.name, "driver": volume.driver, "why": _discreetly(error, volume)},
             )
         self._told.pop(volume.name, None)
         await trio.to_thread.run_sync(self._notes.remove, volume.name, limiter=self._files)
@@ -152,6 +156,11 @@ def as_told(volume: Volume, told: PluginVolume | None) -> Volume:
     if told is None:
         return msgspec.structs.replace(volume, state=State.MISSING)
     return msgspec.structs.replace(volume, state=State.OK, mountpoint=told.mountpoint)
+
+
+def _discreetly(error: Exception, volume: Volume) -> str:
+    """What a plugin said, without the secrets of the volume, which it was told when it made it."""
+    return without(str(error), secrets_of(volume.options))
 
 
 def _with_way_out(volume: Volume, error: Exception) -> VolfsError:

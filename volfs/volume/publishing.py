@@ -31,7 +31,7 @@ class Publishing:
     async def publish(self, work: str, parts: Sequence[Part]) -> None:
         """Shows the parts of the work directory. Raises Conflict for a name that is taken, Invalid, HostError."""
         for part in parts:
-            with named("import", part.name):
+            with named("import", part.name, part.description.options):
                 parse_volume_name(part.name)
                 check(part.description.options or {})
         async with AsyncExitStack() as stack:

@@ -129,7 +129,7 @@ class VolumeService:
             if there is not None and not _same_driver(there, driver).found:
                 return there
             self.drivers.local.hands.check_writable()
-            with named("create", name):
+            with named("create", name, options):
                 volume = await self.drivers.of(driver or (there.driver if there else LOCAL)).create(name, *wanted)
             # One that was only found in its plugin belongs to whoever asks for it to be made.
             volume = msgspec.structs.replace(volume, serial=there.serial) if there is not None else volume
@@ -154,7 +154,7 @@ class VolumeService:
             in_use_by = await self.uses.of(name)
             if in_use_by:
                 raise InUse(f"remove {name}: volume is in use - [{', '.join(in_use_by)}]")
-            with named("remove", name):
+            with named("remove", name, volume.options):
                 if not volume.local:
                     await self.uses.dismiss_all(volume, force=force)
                 work = await self.drivers.of(volume.driver).remove(volume, force=force)

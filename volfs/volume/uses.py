@@ -66,7 +66,7 @@ class Uses:
             volume = self._store.get(name)
             if volume is None:
                 raise NotFound(f"get {name}: no such volume")
-            with named("mount", name):
+            with named("mount", name, volume.options):
                 if volume.local:
                     mountpoint = await self._mount(volume, user, place)
                 else:
@@ -135,7 +135,7 @@ class Uses:
             if volume is None or volume.local:
                 await self._commits.commit(await self._end_of_use(name, user))
             if volume is not None:
-                with named("unmount", name):
+                with named("unmount", name, volume.options):
                     await self._leave(volume, user)
             self.on_left(name)
             return True
