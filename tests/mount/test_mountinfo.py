@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volfs.errors import Invalid
-from volfs.mount.mountinfo import MountEntry, at, parse, under
+from volfs.mount.mountinfo import MountEntry, Origin, at, origin, parse, under
 
 ROOT = b"25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
 
@@ -109,10 +109,17 @@ def test_anything_close_to_a_line_gives_a_list_or_invalid(text):
         assert isinstance(parse(text), list)
 
 
-@given(st.text(st.characters(blacklist_characters="\0", codec="utf-8"), min_size=1).filter(lambda t: "//" not in t))
+@given(
+    st.text(st.characters(blacklist_characters="\0", codec="utf-8"), min_size=1).filter(lambda t: "//" not in t + "/")
+)
 def test_what_the_kernel_escapes_is_read_back(name):
     line = f"1 1 0:1 / /{escaped(name)} rw - tmpfs none rw".encode()
     assert parse(line)[0].mountpoint == "/" + name
+
+
+def test_a_mountpoint_that_ends_in_a_slash_has_an_origin_like_any_other():
+    found = parse(b"1 1 0:1 / /a/ rw - tmpfs none rw")
+    assert origin(found, "/a/x") == origin(found, "/a/x/") == Origin("0:1", "/x")
 
 
 def test_ten_thousand_lines_are_read_in_under_a_second():

@@ -109,7 +109,7 @@ def _parse_line(number: int, line: str) -> MountEntry:
         ids[1],
         fields[2],
         _unescaped(fields[3]),
-        _unescaped(fields[4]).removesuffix(_DELETED),
+        _trimmed(_unescaped(fields[4]).removesuffix(_DELETED)),
         _words(fields[5]),
         tuple(fields[6:]),
         _unescaped(rest[0]),
