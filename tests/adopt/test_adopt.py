@@ -204,7 +204,7 @@ def test_adopting_that_was_cut_off_anywhere_is_done_by_the_next_one(root, monkey
         raise Cut
 
     places = ["volfs.adopt.adopt._note", "volfs.adopt.adopt.recover", "volfs.adopt.adopt.commit_all"]
-    places += ["volfs.adopt.adopt.mark", "volfs.driver.metas._sync", "volfs.driver.metas._show"]
+    places += ["volfs.adopt.adopt.mark", "volfs.driver.metas._put", "volfs.driver.metas._show"]
     for place in places:
         shutil.copytree(original, root.path, symlinks=True)
         with monkeypatch.context() as patch:

@@ -6,10 +6,12 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from tests.cli.fake_api import environment, one
+from volfs.cli import client
 
 
 def ends_with_a_line(done, code):
@@ -77,6 +79,28 @@ def test_garbage_from_the_socket_is_a_line(api, volfs, garbage):
 def test_an_error_without_a_message_still_has_a_line(api, volfs, garbage):
     api.answers["GET", "/volumes"] = 500, garbage
     ends_with_a_line(volfs("ls"), 125)
+
+
+def test_an_answer_that_is_cut_off_anywhere_is_asked_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(client, "PAUSE", 0)
+    answer = b"HTTP/1.1 200 \r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n" + b'{"Volumes":[]}'
+    path = str(tmp_path / "volfs.sock")
+
+    def serve(listening):
+        for cut in range(len(answer)):
+            for text in (answer[:cut], answer):
+                with listening.accept()[0] as connection:
+                    connection.recv(4096)
+                    connection.sendall(text)
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        server = threading.Thread(target=serve, args=(listening,))
+        server.start()
+        answers = [client.Client(path).request("GET", "/volumes") for _ in answer]
+        server.join()
+    assert answers == [{"Volumes": []}] * len(answer)
 
 
 def test_something_that_does_not_speak_http_is_a_line(volfs, tmp_path):

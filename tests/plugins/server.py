@@ -12,6 +12,7 @@ does what DIRECTORY/behaviour says, a JSON object of method -> one of
 
 import json
 import os
+import shutil
 import ssl
 import sys
 import threading
@@ -68,6 +69,7 @@ class Volumes:
         if self.known(call)["users"]:
             raise KeyError(f"volume {call['Name']} is still mounted")
         del self.volumes[call["Name"]]
+        shutil.rmtree(data_of(call["Name"]), ignore_errors=True)
         return {}
 
     def mount(self, call):

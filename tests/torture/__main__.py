@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.torture import fuzz, hostile
 from tests.torture.clients import Clients
 from tests.torture.hands import Hands
+from tests.torture.imports import IMPORTS, Importers
 from tests.torture.kills import Killed
 from tests.torture.leaks import Leaks
 from tests.torture.operations import EXPIRY, OPERATIONS
 from tests.torture.power import FILE_SYSTEMS, Cuts
-from tests.torture.starts import Restores, Starts, ways_of
+from tests.torture.restores import Crashed, OfDocker, Restores, Trouble, ways_of
+from tests.torture.starts import Starts
 from tests.torture.steps import How
 from tests.torture.world import World
 
@@ -46,6 +49,19 @@ class Turn:
         """Whether the time is up."""
         return time.monotonic() > self.deadline
 
+    def share(self, part: float) -> float:
+        """The end of a part of the time that is left (monotonic)."""
+        return time.monotonic() + (self.deadline - time.monotonic()) * part
+
+    def try_all(self, act: Callable[..., None], places: list[Any], until: float) -> int:
+        """Tries as many of the places as the time (monotonic) allows, in any order; how many there are."""
+        waiting = list(places)
+        Random(self.seed).shuffle(waiting)
+        while waiting and time.monotonic() < until:
+            place = waiting.pop()
+            self.try_to(lambda place=place: act(*place))  # type: ignore[misc]
+        return len(places)
+
     def try_to(self, act: Callable[[], None]) -> None:
         """Notes a broken promise, and goes on."""
         try:
@@ -56,17 +72,18 @@ class Turn:
 
 
 def kill(turn: Turn) -> None:
-    """Each operation cut off at each of its steps."""
+    """Each operation cut off at each of its steps; importers and adoptions at theirs."""
+    shares = {1: 0.75, 2: 0.5, 3: 0.5, 4: 1.0}  # of the time that is left
     cuts = total = 0
     longest = 0.0
-    for operations, arguments in ((OPERATIONS, ()), (EXPIRY, ("--idle", "1s"))):
-        killed = Killed(turn.directory / f"kill{len(operations)}", *arguments)
-        share = time.monotonic() + (turn.deadline - time.monotonic()) * (0.8 if operations is OPERATIONS else 1.0)
+    for number, (operations, arguments) in enumerate(((OPERATIONS + IMPORTS, ()), (EXPIRY, ("--idle", "1s"))), 1):
+        killed = Killed(turn.directory / f"kill{number}", *arguments)
         try:
             waiting = [cut for operation in operations for cut in killed.cuts_of(operation)]
             total += len(waiting)
             choose = Random(turn.seed)
             choose.shuffle(waiting)
+            share = turn.share(shares[number])
             while waiting and time.monotonic() < share:
                 cut = waiting.pop()
                 if cut.how is not How.WITH_PARENT and choose.random() < TWICE:
@@ -75,35 +92,42 @@ def kill(turn: Turn) -> None:
             cuts, longest = cuts + killed.cuts, max(longest, killed.longest)
         finally:
             killed.close()
-        turn.figures = f"{cuts} kills at {total} places, longest until whole again {longest:.1f} s"
+    killed = Killed(turn.directory / "importers")
+    try:
+        importers = Importers(killed)
+        total += turn.try_all(importers.cut, list(ways_of(importers.steps_of())), turn.share(shares[3]))
+    finally:
+        killed.close()
+    adopted, places = _restores(turn, [OfDocker(serving=False), OfDocker(serving=True)], shares[4])
+    cuts, total = cuts + importers.cuts + adopted, total + places
+    turn.figures = f"{cuts} kills at {total} places, longest until whole again {longest:.1f} s"
 
 
 def start(turn: Turn) -> None:
     """Restores, daemons and keepers cut off while they start, replace and stop."""
-    cuts = 0
-    for lost in (False, True):
-        restores = Restores(turn.directory / f"lost-{lost}", lost=lost)
-        share = time.monotonic() + (turn.deadline - time.monotonic()) / 3
-        waiting = list(restores.ways())
-        Random(turn.seed).shuffle(waiting)
-        try:
-            while waiting and time.monotonic() < share:
-                at = waiting.pop()
-                turn.try_to(lambda restores=restores, at=at: restores.cut(*at))  # type: ignore[misc]
-        finally:
-            restores.close()
-        cuts += restores.cuts
+    cuts, _ = _restores(turn, [Crashed(lost=False), Crashed(lost=True)], 0.6)
     killed = Killed(turn.directory / "start")
     try:
         starts = Starts(killed)
         places = [(way, *place) for way in starts.ways for place in ways_of(starts.steps_of(way))]
-        Random(turn.seed).shuffle(places)
-        while places and not turn.over:
-            place = places.pop()
-            turn.try_to(lambda: starts.cut(*place))  # noqa: B023
+        turn.try_all(starts.cut, places, turn.deadline)
         turn.figures = f"{cuts} restores and {starts.cuts} starts and stops cut off"
     finally:
         killed.close()
+
+
+def _restores(turn: Turn, troubles: list[Trouble], share: float) -> tuple[int, int]:
+    """Each kind of trouble brought in order and cut off, in a share of the time that is left; kills and places."""
+    cuts = places = 0
+    began, end = time.monotonic(), turn.share(share)
+    for number, trouble in enumerate(troubles, 1):
+        restores = Restores(turn.directory / f"trouble-{trouble.name.replace(' ', '-')}", trouble)
+        try:
+            places += turn.try_all(restores.cut, list(restores.ways()), began + (end - began) * number / len(troubles))
+        finally:
+            restores.close()
+        cuts += restores.cuts
+    return cuts, places
 
 
 def hands(turn: Turn) -> None:

@@ -128,11 +128,14 @@ class Killed:
 
     def _judge(self, operation: Operation, *, answered: bool) -> None:
         self.world.check()
-        for name, after in operation.after.items():
-            found = self.world.found(name)
-            right = (after,) if answered else (after, operation.before[name], *operation.between)
+        there = {name: self.world.found(name) for name in operation.after}
+        for name, found in there.items():
+            right = (operation.after[name],)
+            right += () if answered else (operation.before[name], *operation.between)
             if found not in right:
                 raise Broken(f"{name} is {found}, {'answered' if answered else 'unanswered'}, right is {right}")
+        if operation.together and there not in (operation.after, operation.before):
+            raise Broken(f"some are as before and others as after: {there}")
         self.check_standing()
 
     def check_standing(self) -> None:

@@ -1,7 +1,8 @@
 """The operations that are cut off at each of their steps: how the world is before, how one is asked for, what is right.
 
 To add one: an `Operation` in `OPERATIONS`. `before` and `after` are the volumes that it is about; while it is not
-answered each of them may be either. `call` raises one of LOST where the answer did not come, and is asked again.
+answered each of them may be either. `call` raises one of LOST where the answer did not come, and is asked again. Those
+of `volfs import` are in imports.py.
 """
 
 import os
@@ -21,7 +22,9 @@ OF_PLUGIN = Want({"team": "far"}, {"a": "b"}, "fake")
 
 @dataclass(frozen=True)
 class Operation:
-    """`between`: what else may be found of a volume before somebody asked again. `touched`: the view was looked at."""
+    """`between`: what else may be found of a volume before somebody asked again. `touched`: the view was looked at.
+    `together`: all volumes are as before or all as after.
+    """
 
     name: str
     before: Volumes
@@ -29,6 +32,7 @@ class Operation:
     call: Callable[[World], None]
     between: tuple[Want, ...] = ()
     touched: bool = False
+    together: bool = False
 
     def prepare(self, world: World) -> None:
         """Makes it so that the operation can be asked for."""

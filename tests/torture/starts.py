@@ -1,165 +1,19 @@
-"""Starts and stops cut off at each of their steps.
+"""Starts, replacements and stops cut off at each of their steps.
 
-restore   of a root with every kind of trouble in it, by a daemon that dies; the next one ends where an uncut one does
 daemon    dies on its way up, again and again, while somebody looks at the view and asks the API: both are answered
 keeper    dies while it starts, while it replaces a daemon, and while it stops; the next start finds everything whole
 """
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from tests.conftest import PROJECT, until
-from tests.torture.kills import WRITES, Killed
-from tests.torture.steps import How, Steps
-from tests.torture.world import LOST, TMPFS, Broken
-from volfs.driver.local import Description, LocalDriver
-from volfs.driver.notes import Notes
-from volfs.mount import syscalls
-from volfs.mount.mountinfo import under
-from volfs.settings import Settings
-from volfs.volume import recovery
-from volfs.volume.changes import AddReference, Put
-from volfs.volume.observe import described
-from volfs.volume.restore import removing_serial
-from volfs.volume.store import Store
-from volfs.volume.volume import Kind, Reference, State
-
-ELSEWHERE = "00000000-0000-4000-8000-000000000000"  # another boot
-
-
-def ways_of(names: list[str]) -> Iterator[tuple[int, How]]:
-    """Every way to cut off what has these steps."""
-    for number, step in enumerate(names, 1):
-        for how in (How.BEFORE, How.AFTER, *([How.TORN] if step in WRITES else [])):
-            yield number, how
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A root as a crash, a move and an administrator leave it; `lost`: its catalogue is garbage."""
-
-    root: Path
-    lost: bool
-
-    def make(self) -> None:
-        """Makes it."""
-        driver = LocalDriver(self.root)
-        driver.prepare()
-        store = Store(driver.volumes / recovery.CATALOGUE)
-        names = ("kept", "mounted", "lost", "cut", "returned", "copied")
-        options = {"mounted": TMPFS}
-        for name in names:
-            description = Description(1_700_000_000, labels={"of": name}, options=options.get(name))
-            driver.create(name, description)
-            if name != "copied":
-                store.commit([Put(described(name, description))])
-        cut, returned = store.get("cut"), store.get("returned")
-        assert cut is not None and returned is not None
-        store.commit([Put(recovery.msgspec.structs.replace(returned, state=State.MISSING))])
-        old = Reference("old", Kind.PLUGIN, ELSEWHERE, 1)
-        store.commit([AddReference("kept", old), AddReference("cut", old)])
-        store.commit([AddReference("kept", Reference("new", Kind.PLUGIN, recovery.boot_id(), 1))])
-        store.close()
-        shutil.rmtree(driver.volumes / "lost")
-        driver.remove("cut", cut.serial)
-        for work in (".creating-x", ".removing-99"):
-            (driver.volumes / work / "_data" / "deep").mkdir(parents=True)
-        Notes(self.root).write("far", Description(1_700_000_000, "fake", {"of": "far"}))
-        (self.root / "plugin-volumes" / ".new-x").write_text("{")
-        if self.lost:
-            (driver.volumes / recovery.CATALOGUE).write_bytes(b"garbage!" * 20_000)
-
-
-class Restores:
-    """Restores of one kind of trouble."""
-
-    def __init__(self, directory: Path, *, lost: bool) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self.name = "restore after a lost catalogue" if lost else "restore"
-        self.steps = Steps(directory)
-        self.cuts = 0
-        self._trouble = Trouble(directory / "trouble", lost)
-        self._root = directory / "root"
-        self._view = directory / "view"
-        self._trouble.make()
-        self.steps.arm(-1)
-        self._prepare()
-        self._restore(self.steps.environment)
-        self.steps.disarm()
-        self.names = self.steps.names()
-        self._right = self._seen()
-
-    def close(self) -> None:
-        """Takes every mount away."""
-        for mount in reversed(under(syscalls.read_mountinfo(), str(self._root))):
-            syscalls.detach(mount.mountpoint)
-
-    def ways(self) -> Iterator[tuple[int, How]]:
-        """Every way to cut one off."""
-        return ways_of(self.names)
-
-    def cut(self, at: int, how: How) -> None:
-        """Cuts a restore off, and has the next one finish. Raises Broken."""
-        self._prepare()
-        self.steps.arm(-1, at, how)
-        ended = self._restore(self.steps.environment)
-        self.steps.disarm()
-        self.cuts += self.steps.struck
-        where = f"{self.name}, {how.name.lower()} at step {at}, {self.names[at - 1]}"
-        if self.steps.struck != (ended != 0):
-            raise Broken(f"{where}: it ended with {ended}")
-        if code := self._restore({}):
-            raise Broken(f"{where}: the next one ended with {code}")
-        if (seen := self._seen()) != self._right:
-            raise Broken(f"{where}: there is {seen}, right is {self._right}")
-
-    def _prepare(self) -> None:
-        self.close()
-        shutil.rmtree(self._root, ignore_errors=True)
-        subprocess.run(["cp", "-a", self._trouble.root, self._root], check=True)
-        data = self._root / "volumes" / "mounted" / "_data"
-        syscalls.mount("none", str(data), "tmpfs")
-
-    def _restore(self, environment: dict[str, str]) -> int:
-        settings = Settings(str(self._root), str(self._view), "/nowhere", (), 0o750, 0, "bind", 300.0, "text")
-        command = [sys.executable, "-P", "-m", "volfs.daemon", settings.to_json()]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT), **environment}
-        return subprocess.run(command, env=environment, capture_output=True, check=False).returncode
-
-    def _seen(self) -> dict[str, Any]:
-        """All that matters after a restore; and restore has nothing more to do."""
-        driver = LocalDriver(self._root)
-        store = Store(driver.volumes / recovery.CATALOGUE)
-        try:
-            plan = recovery._plan(store, driver.scan(), driver, str(self._view))
-            plan.sweep = [work for work in plan.sweep if not removing_serial(work)]
-            aside = any(
-                driver.volumes.glob("*.damaged-*")
-            )  # a new one, torn while it was begun, is moved aside as well
-            there = {one for one in os.listdir(driver.volumes) if ".damaged-" not in one}
-            volumes = [(one.name, one.driver, one.labels, one.options, one.state) for one in store.volumes()]
-            users = [(name, one.id, one.kind) for name, one in store.all_references()]
-            mounts = [one.mountpoint for one in under(syscalls.read_mountinfo(), str(self._root))]
-        finally:
-            store.close()
-        notes = sorted(os.listdir(self._root / "plugin-volumes"))
-        return {
-            "plan": "" if plan.empty else str(plan),
-            "moved aside": aside,
-            "there": sorted(there),
-            "volumes": volumes,
-            "users": users,
-            "mounts": mounts,
-            "notes": notes,
-        }
+from tests.conftest import until
+from tests.torture.kills import Killed
+from tests.torture.steps import How
+from tests.torture.world import LOST, Broken
 
 
 class Starts:

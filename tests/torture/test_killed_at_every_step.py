@@ -4,8 +4,10 @@ from random import Random
 
 import pytest
 
+from tests.torture.imports import IMPORTS, Importers
 from tests.torture.kills import Killed
 from tests.torture.operations import EXPIRY, OPERATIONS
+from tests.torture.restores import ways_of
 from tests.torture.steps import How
 from volfs.mount import syscalls
 
@@ -38,12 +40,19 @@ def test_what_was_once_broken_by_a_kill_is_whole(killed, name, step, which):
     killed.cut(cuts[which])
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda one: one.name)
+@pytest.mark.parametrize("operation", OPERATIONS + IMPORTS, ids=lambda one: one.name)
 def test_an_operation_that_is_cut_off_is_done_or_not_done_and_can_be_asked_for_again(killed, operation):
     before = killed.cuts
     cuts = [cut for cut in killed.cuts_of(operation) if cut.how is not How.WITH_PARENT]
     killed.cut(Random(operation.name).choice(cuts[: len(cuts) // 2]))
     assert killed.cuts == before + 1
+
+
+def test_an_importer_that_dies_leaves_all_of_its_volumes_or_none(killed):
+    importers = Importers(killed)
+    ways = list(ways_of(importers.steps_of()))
+    importers.cut(*Random(1).choice(ways))
+    assert importers.cuts == 1
 
 
 def test_a_kill_of_daemon_and_keeper_in_the_middle_of_a_mount_leaves_it_done_or_not_done(killed):

@@ -5,19 +5,23 @@ from random import Random
 import pytest
 
 from tests.torture.kills import Killed
-from tests.torture.starts import Restores, Starts, ways_of
+from tests.torture.restores import Crashed, OfDocker, Restores, ways_of
+from tests.torture.starts import Starts
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["catalogue kept", "catalogue lost"])
-def test_a_restore_that_is_cut_off_is_finished_by_the_next_one(tmp_path, lost):
-    restores = Restores(tmp_path, lost=lost)
+TROUBLES = [Crashed(lost=False), Crashed(lost=True), OfDocker(serving=False), OfDocker(serving=True)]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda one: one.name)
+def test_a_restore_or_an_adoption_that_is_cut_off_is_finished_by_the_next_one(tmp_path, trouble):
+    restores = Restores(tmp_path, trouble)
     try:
-        for at, how in Random(1).sample(list(restores.ways()), 4):
+        for at, how in Random(1).sample(list(restores.ways()), 3):
             restores.cut(at, how)
-        assert restores.cuts == 4
+        assert restores.cuts == 3
     finally:
         restores.close()
 

@@ -113,8 +113,7 @@ class Client:
         with contextlib.closing(connection), self._errors():
             connection.connect()
             connection.request(method, target, content, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
+            return _whole(connection.getresponse())
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -126,6 +125,8 @@ class Client:
         except ConnectionError:
             raise
         except http.client.HTTPException as error:
+            if _is_cut_off(error):
+                raise ConnectionResetError from error
             raise self._strange() from error
         except OSError as error:
             raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
@@ -161,6 +162,23 @@ class Stream:
         except OSError:
             pass
         raise NoDaemon("the daemon went away meanwhile, so this could not go on; do it again")
+
+
+def _whole(response: http.client.HTTPResponse) -> tuple[int, bytes]:
+    """Status and content. Raises ConnectionError where headers are cut off, which http.client takes for all there are.
+
+    Every answer of a daemon says how long it is.
+    """
+    if response.length is None and not response.chunked:
+        raise ConnectionResetError
+    return response.status, response.read()
+
+
+def _is_cut_off(error: http.client.HTTPException) -> bool:
+    """Whether it is the beginning of an answer, by somebody who was ended in the middle."""
+    if isinstance(error, http.client.BadStatusLine):
+        return "HTTP/1.1 ".startswith(str(error)[:9])
+    return isinstance(error, http.client.IncompleteRead)
 
 
 class _UnixConnection(http.client.HTTPConnection):

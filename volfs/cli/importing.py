@@ -178,7 +178,7 @@ def _make(client: Client, work: Workplace, one: _Incoming) -> None:
         "DriverOpts": one.arrival.options,
         "Labels": one.arrival.entry.labels,
     }
-    client.request("POST", "/volumes/create", body=body)
+    client.request("POST", "/volumes/create", body=body, again=True)
 
 
 def _fill(client: Client, one: _Incoming) -> None:
