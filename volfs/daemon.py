@@ -2,6 +2,7 @@
 
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
+      Threads.watch     excuses who hangs
       Trash.run         deletes removed trees       view            FUSE
       Lists.run         asks the plugins            http            the Engine API and the plugin protocol
       Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
@@ -119,6 +120,7 @@ class Daemon:
         self._attach_view()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._writer.run)
+            nursery.start_soon(self._service.drivers.local.threads.watch)
             nursery.start_soon(self._plane.run)
             nursery.start_soon(self._trash.run)
             nursery.start_soon(self._lists.run)

@@ -1,5 +1,7 @@
 """Stores that hang, with many callers waiting for them: everything about other volumes goes on as quickly as before."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import until
+from tests.conftest import UnixConnection, until
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
@@ -50,6 +52,7 @@ class Hung:
         (self.served.view / "hung" / "_data" / "file").write_bytes(b"x" * 100_000)
         self.stopped = 0
         self.callers = []
+        self.connections = []
 
     def hang(self):
         self.stopped = self.store.daemon
@@ -67,15 +70,29 @@ class Hung:
     def call(self, many):
         """So many processes wait for the store, and half as many connections for a mount."""
         self.look(many)
-        self.connections = []
         for number in range(many // 2):
-            body = b'{"Name":"mounting","ID":"u%d"}' % number
-            one = socket.socket(socket.AF_UNIX)
-            one.connect(str(self.plugin_socket))
-            one.sendall(
-                b"POST /VolumeDriver.Mount HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-            )
-            self.connections.append(one)
+            self.ask(self.plugin_socket, "POST /VolumeDriver.Mount", {"Name": "mounting", "ID": f"u{number}"})
+
+    def ask(self, path, what, body=None):
+        """Sends a request whose answer nobody reads."""
+        text = json.dumps(body).encode() if body else b""
+        one = socket.socket(socket.AF_UNIX)
+        one.connect(str(path))
+        one.sendall(f"{what} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text)
+        self.connections.append(one)
+
+    def add_disks(self, many):
+        """Volumes that an administrator has mounted a disk on, whole, which is on the store."""
+        made = []
+        for number in range(many):
+            disk = self.store.view / "slow" / "_data" / f"disk{number}"
+            (disk / "_data").mkdir(parents=True)
+            self.served.create(f"disk{number}")
+            made.append((disk, self.served.root / "volumes" / f"disk{number}"))
+        for disk, directory in made:
+            descriptor = os.open(disk, os.O_PATH)
+            syscalls.bind(descriptor, str(directory))
+            os.close(descriptor)
 
     def end(self):
         if self.stopped:
@@ -85,7 +102,7 @@ class Hung:
         for one in self.callers:
             one.wait()
             one.stdout.close()
-        for one in getattr(self, "connections", ()):
+        for one in self.connections:
             one.close()
 
 
@@ -115,6 +132,7 @@ def life(served, name):
         "write": lambda: (view / name / "_data" / "file").write_bytes(b"x" * 200_000),
         "read": lambda: (view / name / "_data" / "file").read_bytes(),
         "room": lambda: os.statvfs(view),
+        "df": lambda: measured(served, name),
         "meta of the hung": lambda: (view / "hung" / "meta").read_bytes(),
         "remove": lambda: served.request("DELETE", f"/volumes/{name}"),
     }
@@ -122,6 +140,14 @@ def life(served, name):
         began = time.monotonic()
         act()
         yield deed, time.monotonic() - began
+
+
+def measured(served, name):
+    connection = UnixConnection(served.socket)
+    with contextlib.closing(connection):
+        connection.request("GET", f"/volfs/usage?name={name}")
+        lines = connection.getresponse().read().splitlines()
+    assert json.loads(lines[-1]) == {"End": True}
 
 
 def lives(served, prefix):
@@ -151,6 +177,31 @@ def test_while_a_store_hangs_everything_else_is_as_quick_as_before_and_a_stop_an
     assert served.request("GET", "/volumes/hung")[0] == 200
     assert sorted(os.listdir(served.view)) == ["fine", "hung", "mounting"]
     (served.view / "fine" / "_data" / "file").write_text("kept")
+
+
+MANY = 24  # more than there are threads of any kind at once
+
+
+def test_many_stores_that_hang_at_once_keep_nobody_else_waiting_for_a_thread(hung):
+    """Each in every way there is: somebody mounts it, looks at it, measures it, removes it."""
+    one = hung("bind")
+    served = one.served
+    one.add_disks(MANY)
+    before = lives(served, "before")
+    one.hang()
+    for number in range(MANY):
+        name = f"disk{number}"
+        one.ask(one.plugin_socket, "POST /VolumeDriver.Mount", {"Name": name, "ID": "u"})
+        one.ask(served.socket, f"GET /volfs/usage?name={name}")
+        one.ask(served.socket, "GET /volumes/mounting")
+        one.ask(served.socket, f"DELETE /volumes/{name}")
+    after = lives(served, "after")
+    usual = sum(took[len(took) // 2] for took in before.values()) / len(before)
+    for deed, took in after.items():
+        assert took[len(took) // 2] < SLOWER * max(before[deed][len(before[deed]) // 2], usual), deed
+        assert took[-3] < SLOWER * max(before[deed][-1], usual), deed
+    assert served.stop() == 0
+    assert "killed" not in served.log()
 
 
 @pytest.mark.parametrize("plane", ["bind", "fuse"])

@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-import trio
-
 from volfs.container import complaints
 from volfs.container.complaints import called
 from volfs.container.config import Container, MountPoint
@@ -69,7 +67,6 @@ class Containers:
         self._subpaths = Subpaths(Path(service.root))
         self._places = [Path(service.root) / "containers", OF_DOCKER]
         self._locks = NameLocks()
-        self._files = trio.CapacityLimiter(4)
         self._ours = {LOCAL, *service.drivers.registry.own_names}
 
     async def set_up(self, wanted: str | Path, owner: tuple[int, int]) -> SetUp:
@@ -157,7 +154,7 @@ class Containers:
 
     async def _adopted(self, name: str) -> Volume | None:
         local = self._service.drivers.local
-        return await self._service.create(name, LOCAL) if await local.run(local.hands.exists, name) else None
+        return await self._service.create(name, LOCAL) if await local.run(local.hands.exists, name, of=name) else None
 
     async def _found(self, name: str) -> Volume | None:
         try:
@@ -201,7 +198,7 @@ class Containers:
         return list(findings.all())
 
     async def _run(self, hand: Callable[[*Args], T], *args: *Args) -> T:
-        return await trio.to_thread.run_sync(hand, *args, limiter=self._files)
+        return await self._service.drivers.local.run(hand, *args)
 
 
 def _labelled(container: Container, sources: Mapping[str, str]) -> list[Finding]:

@@ -153,8 +153,9 @@ class LocalDriver:
         Raises InUse, with nothing touched, where anything is mounted at the volume or in it; NotFound.
         """
         with _host_errors(f"volume {name} cannot be removed"), self._open_volumes() as volumes:
+            self.refuse_mounted(name)  # first: what is mounted at the volume itself may hang
             with self._open(name):
-                self.refuse_mounted(name)
+                pass
             try:
                 work = _set_aside(name, serial, volumes)
             except FileNotFoundError:

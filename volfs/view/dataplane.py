@@ -145,7 +145,7 @@ class DataPlane:
         """Takes the bind of a volume away, whose lock the caller holds; who is inside may finish."""
         self.forget(volume.serial)
         if self._binds:
-            await self._service.drivers.local.run(detach, self._target(volume.name))
+            await self._service.drivers.local.run(detach, self._target(volume.name), of=volume.name)
 
     def open_data(self, data_inode: int) -> int:
         """A new O_PATH descriptor of a volume's data, for `passthrough`, whose threads call this. Raises OSError."""
@@ -186,7 +186,8 @@ class DataPlane:
         if binding.settled and now < binding.checked + RECHECK:
             return False
         binding.checked = now
-        return not await trio.to_thread.run_sync(is_mount_root, self._target(binding.name), abandon_on_cancel=True)
+        threads, target = self._service.drivers.local.threads, self._target(binding.name)
+        return not await threads.run(is_mount_root, target, of=binding.name, abandon=True)
 
     async def _bind(self, serial: int, volume: Volume, binding: _Binding) -> None:
         try:

@@ -1,7 +1,7 @@
 """The local driver for the service: its hands in threads of their own kind, and what they find as records.
 
 Law: the caller holds the volume's lock. A volume with mount options has a thread to itself, because its mount(2) may
-wait for a server for minutes; everything else shares sixteen.
+wait for a server for minutes; everything else goes by the rules of `volume.threads`.
 """
 
 import math
@@ -19,6 +19,7 @@ from volfs.driver.names import parse_volume_name
 from volfs.driver.options import check
 from volfs.errors import HostError, InUse, NotFound, Unavailable
 from volfs.volume.observe import described, doubtful, noted, observe, returned, trouble
+from volfs.volume.threads import Threads
 from volfs.volume.volume import State, Volume
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class LocalVolumes:
     def __init__(self, driver: LocalDriver) -> None:
         self.hands = driver
         self.on_release: Callable[[Volume], None] = lambda _: None
-        self._disk = trio.CapacityLimiter(16)
+        self.threads = Threads()
         self._mounts = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
 
     async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Volume:
@@ -40,9 +41,9 @@ class LocalVolumes:
         check(options or {})
         wanted = Description(int(time.time()), labels=labels, options=options)
         try:
-            await self.run(self.hands.create, volume, wanted)
+            await self.run(self.hands.create, volume, wanted, of=name)
         except FileExistsError:
-            wanted = await self.run(self.hands.describe, volume)
+            wanted = await self.run(self.hands.describe, volume, of=name)
         return described(volume, wanted)
 
     def doubtful(self, volume: Volume) -> bool:
@@ -51,9 +52,9 @@ class LocalVolumes:
 
     async def look(self, volume: Volume) -> Volume:
         """The record as its directory says that it should be."""
-        state, options = await self.run(observe, self.hands, volume)
+        state, options = await self.run(observe, self.hands, volume, of=volume.name)
         if volume.state is State.MISSING and state is not State.MISSING:
-            volume = await self.run(returned, self.hands, volume)
+            volume = await self.run(returned, self.hands, volume, of=volume.name)
         return (
             volume
             if (state, options) == noted(volume)
@@ -68,25 +69,27 @@ class LocalVolumes:
         """Sees to it that the data is at the mountpoint, whoever the user is. Raises NotFound where it has gone."""
         if volume.state is not State.OK:
             raise Unavailable(trouble(volume, self.mountpoint(volume)))
-        limiter = self._mounts if volume.source else self._disk
-        mountpoint = await trio.to_thread.run_sync(
-            self.hands.mount, volume.name, volume.options, limiter=limiter, abandon_on_cancel=True
-        )
+        mountpoint = await self._attend(volume, self.hands.mount, volume.name, volume.options)
         if place is not None:
-            await trio.to_thread.run_sync(place, mountpoint, limiter=limiter, abandon_on_cancel=True)
+            await self._attend(volume, place, mountpoint)
         return mountpoint
+
+    async def _attend(self, volume: Volume, hand: Callable[[*Args], T], *args: *Args) -> T:
+        if not volume.source:
+            return await self.threads.run(hand, *args, of=volume.name, abandon=True)
+        return await trio.to_thread.run_sync(hand, *args, limiter=self._mounts, abandon_on_cancel=True)
 
     async def unmount(self, volume: Volume, user: str, *, last: bool) -> None:  # noqa: ARG002
         """Takes what the options have mounted away, with the last user."""
         if last and volume.source:
-            await self.run(self.hands.unmount, volume.name)
+            await self.run(self.hands.unmount, volume.name, of=volume.name)
 
     async def remove(self, volume: Volume, *, force: bool) -> str:  # noqa: ARG002
         """Takes the volume away; returns the work that is left, "" for none. A directory that is gone is no error."""
         if volume.source:
             await self._release(volume)
         try:
-            return await self.run(self.hands.remove, volume.name, volume.serial)
+            return await self.run(self.hands.remove, volume.name, volume.serial, of=volume.name)
         except NotFound:
             return ""
 
@@ -100,7 +103,7 @@ class LocalVolumes:
         self.on_release(volume)
         for last in (*[False] * 9, True):
             try:
-                await self.run(self.hands.release, volume.name)
+                await self.run(self.hands.release, volume.name, of=volume.name)
             except InUse:
                 if last:
                     raise
@@ -110,9 +113,9 @@ class LocalVolumes:
 
     async def measure(self, volume: Volume) -> Measure:
         """What is in the data of a volume that is to be removed. Raises InUse where anything is mounted in it."""
-        await self.run(self.hands.refuse_mounted, volume.name)
-        return await self.run(self.hands.measure, volume.name)
+        await self.run(self.hands.refuse_mounted, volume.name, of=volume.name)
+        return await self.run(self.hands.measure, volume.name, of=volume.name)
 
-    async def run(self, hand: Callable[[*Args], T], *args: *Args) -> T:
-        """One of the hands, in a thread."""
-        return await trio.to_thread.run_sync(hand, *args, limiter=self._disk)
+    async def run(self, hand: Callable[[*Args], T], *args: *Args, of: str = "") -> T:
+        """One of the hands, in a thread; `of` is the volume whose store it may wait for."""
+        return await self.threads.run(hand, *args, of=of)

@@ -1,7 +1,8 @@
 """Volumes that cannot be used, looked at again until they can: whoever mends one need tell nobody.
 
-Law: a few looks a second at most, and none while every volume is well. Who asks about a volume is answered by a look of
-its own, as ever; this is for those who only look through the view.
+Law: a few looks a second at most, and none while every volume is well. One that hangs is not waited for, and not looked
+at again until it comes back. Who asks about a volume is answered by a look of its own, as ever; this is for those who
+only look through the view.
 """
 
 import time
@@ -13,6 +14,7 @@ from volfs.volume.service import VolumeService
 from volfs.volume.volume import LOCAL, State, Volume
 
 PAUSE = 1.0  # seconds between two rounds
+GLANCE = 0.25  # seconds until the next volume has its turn
 SHARE = 20  # of a round's time to the pause after it: ten thousand volumes in trouble must not keep the daemon busy
 
 
@@ -22,6 +24,7 @@ class Mending:
     def __init__(self, service: VolumeService) -> None:
         self._service = service
         self._names: set[str] = set()
+        self._looking: set[str] = set()
         self._some = trio.Event()
 
     def note(self, volume: Volume) -> None:
@@ -34,22 +37,28 @@ class Mending:
         """Looks until it is cancelled."""
         found = self._service.store.entries()
         self._names.update(one.name for one in found if one.driver == LOCAL and one.state is not State.OK)
-        while True:
-            if not self._names:
-                self._some = trio.Event()
-                await self._some.wait()
-            began = time.monotonic()
-            for name in list(self._names):
-                await self._look(name)
-            await trio.sleep(max(PAUSE, SHARE * (time.monotonic() - began)))
+        async with trio.open_nursery() as nursery:
+            while True:
+                if not self._names:
+                    self._some = trio.Event()
+                    await self._some.wait()
+                began = time.monotonic()
+                for name in self._names - self._looking:
+                    done = trio.Event()
+                    nursery.start_soon(self._look, name, done)
+                    with trio.move_on_after(GLANCE):
+                        await done.wait()
+                await trio.sleep(max(PAUSE, SHARE * (time.monotonic() - began)))
 
-    async def _look(self, name: str) -> None:
+    async def _look(self, name: str, done: trio.Event) -> None:
+        self._looking.add(name)
         try:
-            volume = await self._service.get(name)
+            if (await self._service.get(name)).state is State.OK:
+                self._names.discard(name)
         except NotFound:
             self._names.discard(name)
-            return
         except VolfsError:
-            return  # the disk is in trouble; later
-        if volume.state is State.OK:
-            self._names.discard(name)
+            pass  # the disk is in trouble; later
+        finally:
+            self._looking.discard(name)
+            done.set()

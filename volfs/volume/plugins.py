@@ -37,7 +37,7 @@ class PluginVolumes:
         self._notes = notes
         self._files = trio.CapacityLimiter(4)
         self._view = f"volfs-view-{root}"
-        self._places = trio.CapacityLimiter(100)
+        self._places = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
         self._told: dict[str, Mapping[str, Any]] = {}
 
     async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Volume:

@@ -16,14 +16,14 @@ from volfs.errors import VolfsError
 from volfs.volume.changes import Measured, Owed
 from volfs.volume.store import Store
 from volfs.volume.survey import Found, Silent, Survey, elsewhere
+from volfs.volume.threads import Places
 from volfs.volume.volume import Figure, Volume
 from volfs.volume.writer import Writer
 
 PATIENCE = 10.0  # seconds without a file or directory more: a disk that spins up takes less
 BATCH = 1_000  # volumes read from the store, or figures written to it, at once
 NOTE_AFTER = 0.3  # seconds that a figure waits for others to be written with
-ELSEWHERE_AT_ONCE = 8  # threads of a run for volumes with file systems of their own; there is one for all others
-NAMED_AT_ONCE = 4  # runs for given names
+AT_ONCE = 8  # threads of all runs, not counting those that stand still; a run has one for what is on the root's disk
 SAME = 60  # seconds for which a figure that says the same is not written again
 MOMENT = 0.25  # seconds between two looks at what a run does
 
@@ -43,7 +43,7 @@ class Progress:
 class Run:
     """One round over all volumes, or over `names`. `found` only grows; `whole` says that nothing is missing in it."""
 
-    def __init__(self, names: Sequence[str] | None, total: int) -> None:
+    def __init__(self, names: Sequence[str] | None, total: int, places: Places) -> None:
         self.names = names
         self.found: list[Found] = []
         self.figures: dict[int, Figure] = {}
@@ -52,6 +52,7 @@ class Run:
         self._total = total
         self._apparent = self._files = 0
         self._news = trio.Event()
+        self._places = places
         self._surveys: dict[Survey, trio.CancelScope] = {}
 
     def progress(self) -> Progress:
@@ -91,16 +92,18 @@ class Run:
 
     async def thread(self, survey: Survey) -> list[Found]:
         """A thread's turn, under the eyes of `watch`."""
+        await self._places.take(survey)
         with trio.CancelScope() as scope:
             self._surveys[survey] = scope
             try:
                 await trio.to_thread.run_sync(survey.go, limiter=trio.CapacityLimiter(1), abandon_on_cancel=True)
             finally:
                 del self._surveys[survey]
+                self._places.give_back(survey)
         return survey.leave_behind() if scope.cancelled_caught else survey.found
 
     async def watch(self, patience: float) -> None:
-        """Gives threads up that stand still, until it is cancelled."""
+        """Excuses threads that stand still, then gives them up, until it is cancelled."""
         moved: dict[Survey, tuple[float, object]] = {}
         while True:
             await trio.sleep(min(MOMENT, patience / 4))
@@ -109,6 +112,8 @@ class Run:
                 since, before = seen.get(survey, (trio.current_time(), None))
                 progress = survey.progress()
                 moved[survey] = (since, before) if progress == before else (trio.current_time(), progress)
+                if survey in seen and progress == before:
+                    self._places.excuse(survey)
                 if trio.current_time() - moved[survey][0] > patience:
                     scope.cancel()
 
@@ -127,7 +132,7 @@ class Usage:
         self._writer = writer
         self._patience = patience
         self._silent = Silent()
-        self._named = trio.CapacityLimiter(NAMED_AT_ONCE)
+        self._places = Places(AT_ONCE)
         self._runs: set[Run] = set()
         self._send, self._receive = trio.open_memory_channel[Run](10_000)
 
@@ -141,7 +146,7 @@ class Usage:
             for run in self._runs:
                 if run.names is None:
                     return run
-        run = Run(names, self._store.count() if names is None else len(names))
+        run = Run(names, self._store.count() if names is None else len(names), self._places)
         self._send.send_nowait(run)
         self._runs.add(run)
         return run
@@ -161,11 +166,7 @@ class Usage:
 
     async def _carry_out(self, run: Run) -> None:
         try:
-            if run.names is None:
-                await self._measure(run)
-            else:
-                async with self._named:
-                    await self._measure(run)
+            await self._measure(run)
             run.end(whole=True)
         except Exception:
             log.exception("measuring failed")
@@ -186,39 +187,30 @@ class Usage:
                 work.cancel_scope.cancel()
 
     async def _measure_all(self, run: Run, send: trio.MemorySendChannel[list[Found]]) -> None:
-        at_once = trio.CapacityLimiter(ELSEWHERE_AT_ONCE)
         async with trio.open_nursery() as nursery:
             batch = self._store.volumes(limit=BATCH)
             while batch:
                 for volume in filter(elsewhere, batch):
-                    nursery.start_soon(self._go_over, run, [volume], send, at_once)
+                    nursery.start_soon(self._go_over, run, [volume], send)
                 await self._go_over(run, [volume for volume in batch if not elsewhere(volume)], send)
                 batch = self._store.volumes(after=batch[-1].name, limit=BATCH)
 
     async def _measure_named(self, run: Run, names: Sequence[str], send: trio.MemorySendChannel[list[Found]]) -> None:
-        at_once = trio.CapacityLimiter(ELSEWHERE_AT_ONCE)
         async with trio.open_nursery() as nursery:
             for name in dict.fromkeys(names):
                 volume = self._store.get(name) if name else None
                 if volume is None:
                     run.tell([Found(name)])
                 else:
-                    nursery.start_soon(self._go_over, run, [volume], send, at_once)
+                    nursery.start_soon(self._go_over, run, [volume], send)
 
-    async def _go_over(
-        self,
-        run: Run,
-        volumes: Sequence[Volume],
-        send: trio.MemorySendChannel[list[Found]],
-        at_once: trio.CapacityLimiter | None = None,
-    ) -> None:
+    async def _go_over(self, run: Run, volumes: Sequence[Volume], send: trio.MemorySendChannel[list[Found]]) -> None:
         """Measures one after another; one that is given up is passed over."""
-        async with at_once or trio.CapacityLimiter(1):
-            while volumes:
-                found = await run.thread(Survey(self._driver, volumes, self._silent))
-                volumes = volumes[len(found) :]
-                run.tell(found)
-                await send.send(found)
+        while volumes:
+            found = await run.thread(Survey(self._driver, volumes, self._silent))
+            volumes = volumes[len(found) :]
+            run.tell(found)
+            await send.send(found)
 
     async def _note(self, receive: trio.MemoryReceiveChannel[list[Found]]) -> None:
         """Writes figures, those of a moment together; what cannot be written is in the run's answer all the same."""

@@ -8,6 +8,7 @@ before Mount is called until it is answered, and from the end of the use until U
 between, the plugin is told that the user has left, by `volume.lists` if not here.
 """
 
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,6 +31,7 @@ from volfs.volume.plugins import PATIENCE, PluginVolumes
 from volfs.volume.store import Store
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume, users
 
+log = logging.getLogger(__name__)
 Place = Callable[[str], None]
 
 
@@ -127,7 +129,7 @@ class Uses:
         user stays. Returns whether the user is gone.
         """
         async with self._locks.held(name):
-            if displace is not None and not await self._drivers.local.run(displace):
+            if displace is not None and not await self._drivers.local.run(displace, of=name):
                 return False
             volume = self._store.get(name)
             if volume is not None and self.has(name, user):
@@ -208,13 +210,18 @@ class Uses:
                 if not one.local
             ),
         )
-        for volume in volumes:
-            if volume.source and not self._store.is_used(volume.name):
-                await self._drivers.local.unmount(volume, VIEW_REFERENCE, last=True)
         async with trio.open_nursery() as nursery:
             for volume in volumes:
                 if not volume.local:
                     nursery.start_soon(self._take_leave, volume)
+                elif volume.source and not self._store.is_used(volume.name):
+                    nursery.start_soon(self._detach, volume)
+
+    async def _detach(self, volume: Volume) -> None:
+        try:
+            await self._drivers.local.unmount(volume, VIEW_REFERENCE, last=True)
+        except VolfsError as error:  # the next restore sees to it
+            log.warning("a volume is left mounted", extra={"volume": volume.name, "why": str(error)})
 
     async def _take_leave(self, volume: Volume) -> None:
         with suppress(VolfsError):  # the next daemon tells it
