@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Awaitable, Callable
 
 import trio
 import trio.testing
@@ -9,35 +10,76 @@ import trio.testing
 from volfs.view import pace
 
 
-def test_requests_that_are_there_take_no_turn_of_the_loop_but_never_all_of_them() -> None:
-    turns = without = 0
+class Turns(trio.abc.Instrument):
+    """Counts the turns of the loop."""
 
-    async def somebody_else() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
+    def __init__(self) -> None:
+        self.count = 0
 
-    async def many() -> None:
-        nonlocal without
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+def serve_for(streaks: int, wait: pace._Wait, somebody_else: Callable[[], Awaitable[object]] | None) -> tuple[int, int]:
+    """How many requests were waited for in so many streaks, and how many turns the loop made."""
+    turns, requests = Turns(), 0
+
+    async def requested() -> None:
+        nonlocal requests
         reading, writing = os.pipe()
         os.write(writing, b"request")
-        wait = pace._Wait(None)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(somebody_else)
-            await trio.lowlevel.checkpoint()
-            end = time.monotonic() + 20 * pace.STREAK
-            while time.monotonic() < end:
-                before = turns
-                await wait(reading)
-                without += turns == before
-            nursery.cancel_scope.cancel()
+        end = time.monotonic() + streaks * pace.STREAK
+        while time.monotonic() < end:
+            await wait(reading)
+            requests += 1
         os.close(reading)
         os.close(writing)
 
-    trio.run(many)
-    assert turns > 1
-    assert without > turns
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            if somebody_else is not None:
+                nursery.start_soon(somebody_else)
+            async with trio.open_nursery() as inner:
+                inner.start_soon(requested, name="pyfuse-01")
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, instruments=[turns])
+    return requests, turns.count
+
+
+def test_requests_that_are_there_take_no_turn_of_the_loop_but_never_all_of_them() -> None:
+    requests, turns = serve_for(20, pace._Wait(None), None)
+    assert 2 < turns < requests / 2
+
+
+def test_who_is_doing_something_in_the_loop_has_a_turn_after_each_request() -> None:
+    async def busy() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    requests, turns = serve_for(5, pace._Wait(None), busy)
+    assert turns >= requests > 2
+
+
+class Impatient:
+    """A poll that notes how long it was to wait, and finds nothing."""
+
+    def __init__(self) -> None:
+        self.patience: list[int] = []
+
+    def register(self, *_: object) -> None: ...
+
+    def poll(self, patience: int) -> list[object]:
+        self.patience.append(patience)
+        return []
+
+
+def test_nobody_sleeps_outside_of_the_loop_while_the_result_of_a_thread_is_to_come() -> None:
+    for nothing_to_come in (True, False):
+        wait, poll = pace._Wait(None, lambda: nothing_to_come), Impatient()  # noqa: B023  called at once
+        wait._poll = poll  # type: ignore[assignment]
+        serve_for(2, wait, None)
+        assert set(poll.patience) == {pace.PATIENCE if nothing_to_come else 0}
 
 
 def test_the_turn_is_one_tasks_at_a_time_and_a_cancelled_one_is_passed_over() -> None:

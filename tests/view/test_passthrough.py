@@ -569,7 +569,7 @@ def test_what_the_kernel_forgets_is_closed(tmp_path: Path) -> None:
 
         def dropped() -> bool:
             Path("/proc/sys/vm/drop_caches").write_text("2")
-            return int(view.order("held")) <= before + 2
+            return int(view.order("held")) <= before + 2 + 8  # each thread that is kept has one
 
         until(dropped)
 

@@ -4,7 +4,11 @@ pyfuse3 waits for each request by way of a lock and of trio's loop, which costs 
 from a module that can be replaced (its own asyncio support does that): here are a lock that takes no turn of the loop
 where it is free, and a wait that looks first.
 
-Law: when no request is there, or `STREAK` has passed, everybody else in the loop has a turn.
+A client that has its answer takes some microseconds to ask for the next thing. Between its requests the wait therefore
+sleeps in poll(2) itself, rather than in the loop, where falling asleep and waking costs more than the answer did.
+
+Law: when no request has come for `PATIENCE`, or `STREAK` has passed, everybody else in the loop has a turn; and as long
+as anybody else is doing something there, or a thread's result is to come, they have one after each request.
 """
 
 import select
@@ -17,6 +21,8 @@ import pyfuse3
 import trio
 
 STREAK = 0.005  # seconds
+PATIENCE = 1  # ms, the least that poll(2) can wait
+_OURS = "pyfuse-"  # what pyfuse3 calls the tasks in which it waits
 
 
 class _Turn:
@@ -46,13 +52,28 @@ class _Turn:
             trio.lowlevel.reschedule(self._waiting.popleft())
 
 
-class _Wait:
-    """`wait_readable` of one descriptor."""
+class _Steps(trio.abc.Instrument):
+    """Counts what tasks of others do."""
 
-    def __init__(self, before: Callable[[], bool] | None) -> None:
+    def __init__(self) -> None:
+        self.of_others = 0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if not task.name.startswith(_OURS):
+            self.of_others += 1
+
+
+class _Wait:
+    """`wait_readable` of one descriptor. `nothing_to_come`: the loop need not be looked at for a thread's result."""
+
+    def __init__(self, before: Callable[[], bool] | None, nothing_to_come: Callable[[], bool] = lambda: True) -> None:
         self._before = before
+        self._nothing_to_come = nothing_to_come
         self._poll = select.poll()
         self._registered: set[int] = set()
+        self._steps: _Steps | None = None
+        self._alone = False
+        self._seen = [0, 0]  # steps of others at the last two turns: trio takes the tasks of one turn in any order
         self._began = 0.0
 
     async def __call__(self, descriptor: int) -> None:
@@ -61,16 +82,22 @@ class _Wait:
         if descriptor not in self._registered:
             self._registered.add(descriptor)
             self._poll.register(descriptor, select.POLLIN)
-        if time.monotonic() < self._began + STREAK and self._poll.poll(0):
+        if self._steps is None:
+            self._steps = _Steps()
+            trio.lowlevel.add_instrument(self._steps)
+        patience = PATIENCE if self._nothing_to_come() else 0
+        if self._alone and time.monotonic() < self._began + STREAK and self._poll.poll(patience):
             return
         await trio.lowlevel.wait_readable(descriptor)
         self._began = time.monotonic()
+        before, *self._seen = *self._seen, self._steps.of_others
+        self._alone = before == self._seen[-1]
 
 
-def quicken(before: Callable[[], bool] | None = None) -> None:
+def quicken(before: Callable[[], bool] | None = None, *, nothing_to_come: Callable[[], bool] = lambda: True) -> None:
     """Has pyfuse3 wait this way; called before `pyfuse3.main()`. `before` is called at each wait until it is true."""
     lowlevel = SimpleNamespace(
-        wait_readable=_Wait(before),
+        wait_readable=_Wait(before, nothing_to_come),
         current_task=trio.lowlevel.current_task,
         current_trio_token=trio.lowlevel.current_trio_token,
         notify_closing=trio.lowlevel.notify_closing,

@@ -5,26 +5,21 @@ closing happens in threads, because the last close of a deleted file may block. 
 thread, except `descriptor` and `_Closer`.
 """
 
-import errno
-import math
 import os
 import stat
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-import outcome
 import trio
 
 from volfs.view.passthrough_calls import never_asks_elsewhere
+from volfs.view.passthrough_trips import Trips
 
 T = TypeVar("T")
 _GATHERING = 0.01  # seconds
-_MOMENT = 0.0005  # seconds
-_UNLIMITED = trio.CapacityLimiter(math.inf)
 
 
 class Held:
@@ -138,33 +133,6 @@ class Directory(Held):
         self.names: list[str] | None = None
 
 
-class Places:
-    """How many of a tree's requests may be in threads at once; the others wait in the order in which they came."""
-
-    def __init__(self, places: int) -> None:
-        self._free = places
-        self._waiting: deque[trio.lowlevel.Task] = deque()
-
-    async def __aenter__(self) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        task = trio.lowlevel.current_task()
-        self._waiting.append(task)
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._waiting.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)  # whoever leaves hands the place over
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._waiting:
-            trio.lowlevel.reschedule(self._waiting.popleft())
-        else:
-            self._free += 1
-
-
 class _Closer:
     """Closes descriptors of one tree, in one thread at a time; gathers them first, waking a thread costs far more."""
 
@@ -204,16 +172,15 @@ class Tree:
     `near`: it is moreover the file system of the catalogue (`home`), for whose reads the event loop waits anyway.
     """
 
-    def __init__(self, data: int, salt: int, opening: Callable[[int], int], home: int, places: Places) -> None:
+    def __init__(self, data: int, salt: int, opening: Callable[[int], int], home: int, places: int) -> None:
         self.root = Root(self, data, opening)
         self.salt = salt
-        self.places = places
+        self.trips = Trips(places)
         self.nodes: dict[tuple[int, int], Node] = {}  # (st_dev, st_ino) → node
         self.handles: set[int] = set()
         self.home = home
         self.at_once = False
         self.near = False
-        self.prompt = True  # the last trip to a thread took but a moment
         self.inside = 0  # requests
         self.answered = 0.0
         self.xattr_changes = 0
@@ -231,54 +198,8 @@ class Tree:
 
 
 async def in_thread(tree: Tree, work: Callable[[], T]) -> T:
-    """One trip to a thread of the tree's own; a request makes one, with all that it has to ask."""
-    async with tree.places:
-        if not tree.root.is_open:  # opening it asks the event loop, for which a thread has to be known to trio
-            return await trio.to_thread.run_sync(work, limiter=_UNLIMITED)
-        return await _trip(tree, work)
+    """One trip to a thread of the tree's own; a request makes one, with all that it has to ask.
 
-
-async def _trip(tree: Tree, work: Callable[[], T]) -> T:
-    """trio's own `run_sync` in less time: unnamed, and back without a turn of the loop where the thread is quick.
-
-    So the loop stands still for `_MOMENT` at most, and not for a tree whose last trip took longer than that: a store
-    that hangs costs everybody else one moment.
+    Opening the root asks the event loop for what it is.
     """
-    task, token = trio.lowlevel.current_task(), trio.lowlevel.current_trio_token()
-    results: list[outcome.Outcome[T]] = []
-    prompt = tree.prompt
-    waits = [task] if prompt else []  # whoever takes the task out says how the result comes back
-    here = threading.Lock()
-    here.acquire()
-
-    def deliver(result: outcome.Outcome[T]) -> None:
-        results.append(result)
-        try:
-            waits.pop()
-        except IndexError:
-            with suppress(trio.RunFinishedError):
-                token.run_sync_soon(trio.lowlevel.reschedule, task, result)
-        else:
-            here.release()
-
-    began = time.monotonic()
-    try:
-        trio.lowlevel.start_thread_soon(work, deliver)
-    except RuntimeError as failure:  # no more threads
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from failure
-    if prompt and (here.acquire(timeout=_MOMENT) or not _gives_up(waits)):
-        return results[0].unwrap()
-    try:
-        result: T = await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
-    finally:
-        tree.prompt = time.monotonic() - began < _MOMENT
-    return result
-
-
-def _gives_up(waits: list[trio.lowlevel.Task]) -> bool:
-    """False where the result has just come."""
-    try:
-        waits.pop()
-    except IndexError:
-        return False
-    return True
+    return await tree.trips.make(work, asks_back=not tree.root.is_open)

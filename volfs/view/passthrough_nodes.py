@@ -25,7 +25,7 @@ import pyfuse3
 import trio
 
 from volfs.view.passthrough_calls import Found
-from volfs.view.passthrough_held import Directory, File, Held, Node, Places, Tree
+from volfs.view.passthrough_held import Directory, File, Held, Node, Tree
 
 T = TypeVar("T")
 
@@ -217,7 +217,7 @@ class Nodes:
         tree = self._trees.get(data)
         if tree is None:
             salt = self._incarnations.get(data, 0)
-            tree = self._trees[data] = Tree(data, salt, self._open_data, self._home, Places(_THREADS))
+            tree = self._trees[data] = Tree(data, salt, self._open_data, self._home, _THREADS)
         return tree
 
     def rest(self, tree: Tree) -> None:

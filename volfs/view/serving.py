@@ -19,6 +19,7 @@ import trio
 
 from volfs.view import pace
 from volfs.view.operations import Operations
+from volfs.view.passthrough_trips import none_under_way
 
 MAX_TASKS = 10_000  # handlers at once; once that many wait, no request is read any more
 
@@ -81,7 +82,7 @@ def attach(operations: Operations, init: int, real: int, served: trio.Event, *, 
     hand_over = _HandOver(init, real, served)
     operations.init = hand_over.begin  # type: ignore[method-assign]
     pyfuse3.init(operations, f"/dev/fd/{init}", {"default_permissions", "allow_other"})
-    pace.quicken(hand_over.finish)
+    pace.quicken(hand_over.finish, nothing_to_come=none_under_way)
 
 
 async def serve() -> None:
