@@ -7,6 +7,7 @@
       Lists.run         asks the plugins            http            the Engine API and the plugin protocol
       Evidence.run      users who left unheard      signals         SIGTERM: stop. SIGHUP: make room for the next
       Usage.run         measures when asked         Mending.run     volumes in trouble, looked at again
+      Sealing.run       syncs what only the catalogue vouches for
       settle            owed invalidations, checks  lifeline        ends with the keeper
       Follower.run      where a Docker root is observed: what Docker has changed
 
@@ -128,6 +129,7 @@ class Daemon:
             if self._follower is None:
                 nursery.start_soon(self._mending.run)
             nursery.start_soon(self._service.usage.run)
+            nursery.start_soon(self._service.sealing.run)
             nursery.start_soon(self._hear_signals)
             nursery.start_soon(self._hear_keeper)
             nursery.start_soon(self._serve_view)

@@ -161,7 +161,8 @@ def power(turn: Turn) -> None:
                 turn.try_to(lambda cuts=cuts, choose=choose: cuts.cut(choose))  # type: ignore[misc]
         finally:
             cuts.close()
-        figures.append(f"{kind}: {cuts.count} images of {cuts.changes} changes and {cuts.flushes} flushes")
+        of = f"{cuts.changes} changes and {cuts.flushes} flushes, {cuts.redone} done again"
+        figures.append(f"{kind}: {cuts.count} images of {of}")
     turn.figures = "; ".join(figures)
 
 

@@ -5,7 +5,8 @@
     judged   the image is mounted (the file system replays its journal), restored by a daemon, and compared
 
 Law: a volume is as its last answered change left it, or, while a change was under way, as before or as after it; whole:
-entry, directory, meta.json and opts.json agree. A second restore has nothing to do.
+entry, directory, meta.json and opts.json agree, and what its user has written and synced is in it. A power cut is a
+boot, which ends every use. A second restore has nothing to do.
 """
 
 import os
@@ -30,7 +31,7 @@ from volfs.settings import Settings
 from volfs.volume import recovery
 from volfs.volume.restore import removing_serial
 from volfs.volume.store import Store
-from volfs.volume.volume import Kind, State
+from volfs.volume.volume import State
 
 # How each is made, how large (bytes), and how it is mounted.
 FILE_SYSTEMS = {
@@ -93,6 +94,8 @@ class Load:
             made = Want({"made": str(choose.random())}, options)
             self._answered(self._world.ask("POST", "/volumes/create", made.request(name)), 201)
             return made
+        if now.text is None and not now.options and choose.random() < 0.5:
+            return replace(now, text=self._write(name, str(choose.random())))
         if now.users:
             self._answered(self._world.plug("Unmount", Name=name, ID="c1"), 200)
             return replace(now, users=frozenset())
@@ -101,6 +104,16 @@ class Load:
             return replace(now, users=frozenset({"c1"}))
         self._answered(self._world.ask("DELETE", f"/volumes/{name}"), 204)
         return None
+
+    def _write(self, name: str, text: str) -> str:
+        """A container's file, as a program writes one that it wants to keep: see fsync(2)."""
+        data = self._world.volumes / name / "_data"
+        with (data / "file").open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        syscalls.sync_directory(data)
+        return text
 
     def _answered(self, answer: tuple[int, object], right: int) -> None:
         assert answer[0] == right, answer
@@ -117,7 +130,7 @@ class Load:
 
 
 def _hashable(want: Want | None) -> object:
-    return want and (tuple((want.labels or {}).items()), tuple((want.options or {}).items()), want.users)
+    return want and (tuple((want.labels or {}).items()), tuple((want.options or {}).items()), want.text)
 
 
 class Cuts:
@@ -125,7 +138,7 @@ class Cuts:
 
     def __init__(self, directory: Path, kind: str, seed: int) -> None:
         self.directory, self.kind, self.seed = directory, kind, seed
-        self.count = self.changes = self.flushes = 0
+        self.count = self.changes = self.flushes = self.redone = 0
         self.history: list[disk.Event] = []
         make, size, self._options = FILE_SYSTEMS[kind]
         directory.mkdir(parents=True, exist_ok=True)
@@ -198,14 +211,21 @@ class Cuts:
 
     def _judge(self, root: Path, moment: float) -> None:
         settings = Settings(str(root), str(self.directory / "view"), "/nowhere", (), 0o750, 0, "bind", 300.0, "text")
-        command = [sys.executable, "-P", "-m", "volfs.daemon", settings.to_json()]
+        boot = self.directory / "boot_id"
+        boot.write_text("00000000-0000-4000-8000-000000000001\n")
+        another = f'mount --bind "{boot}" /proc/sys/kernel/random/boot_id && exec "$@"'
+        restore = [sys.executable, "-P", "-m", "volfs.daemon", settings.to_json()]
+        command = ["unshare", "--mount", "sh", "-c", another, "sh", *restore]
         environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        self.redone += result.stderr.count("that a power cut took back")
         if result.returncode or "rebuilt" in result.stderr or "damaged" in result.stderr:
             raise Broken(f"restore ended with {result.returncode}: {result.stderr}")
         driver = LocalDriver(root)
         store = Store(driver.volumes / recovery.CATALOGUE)
         try:
+            if store.unsynced():
+                raise Broken(f"the catalogue still vouches for {store.unsynced()}")
             plan = recovery._plan(store, driver.scan(), driver, settings.view)
             plan.sweep = [work for work in plan.sweep if not removing_serial(work)]
             if not plan.empty:
@@ -233,8 +253,10 @@ def _found(name: str, store: Store, driver: LocalDriver) -> Want | None:
     parts = (said.damage, said.labels, said.options, said.created)
     if volume.state is not State.OK or parts != (None, volume.labels, volume.options, volume.created):
         raise Broken(f"{name} is {volume}, its directory says {said}")
-    users = frozenset(one.id for one in store.references(name) if one.kind is Kind.PLUGIN)
-    return Want(volume.labels, volume.options, users=users)
+    if users := store.references(name):
+        raise Broken(f"{name} is used by {users} in another boot")
+    file = driver.volumes / name / "_data" / "file"
+    return Want(volume.labels, volume.options, text=file.read_text() if file.exists() else None)
 
 
 def _gone(loop: str) -> None:

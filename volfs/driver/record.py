@@ -11,6 +11,8 @@ broken or unreadable is damaged: taken for a plain directory, it would fill the 
 import errno
 import os
 import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -43,12 +45,52 @@ class _Meta(msgspec.Struct, rename="pascal"):
     options: dict[str, str] | None = None
 
 
-def write_record(directory: int, description: Description) -> None:
+def write_record(directory: int, description: Description, *, synced: bool = True) -> None:
     """Writes both files into a new directory and syncs them; raises Invalid where a text in it is none."""
-    text = meta_text(description)
-    if description.options:
-        _write("opts.json", to_text(description.options), directory)
-    _write("meta.json", text, directory)
+    for name, text in record_texts(description).items():
+        _write(name, text, directory, synced=synced)
+
+
+def rewrite_record(directory: int, names: Iterable[str], description: Description) -> None:
+    """Writes those of the files anew, and syncs them."""
+    texts = record_texts(description)
+    for name in names:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+        _write(name, texts[name], directory)
+
+
+def record_texts(description: Description) -> dict[str, bytes]:
+    """The files of a volume that says this; raises Invalid where a text in it is none."""
+    meta = {"meta.json": meta_text(description)}
+    return {"opts.json": to_text(description.options), **meta} if description.options else meta
+
+
+def sync_record(directory: int) -> None:
+    """Makes both files durable, where they are files."""
+    for name in ("opts.json", "meta.json"):
+        with suppress(FileNotFoundError, Invalid), _opened(name, directory) as descriptor:
+            os.fsync(descriptor)
+
+
+def torn(directory: int, description: Description) -> list[str]:
+    """The files that a power cut took away or cut off; what somebody else has written is none of them."""
+    found = []
+    for name, text in record_texts(description).items():
+        with suppress(Invalid):
+            there = _read(name, directory)
+            if there is None or (there != text and text.startswith(there.rstrip(b"\0"))):
+                found.append(name)
+    return found
+
+
+def is_whole(directory: int) -> bool:
+    """Whether both files are there and say the same."""
+    said = read_record(directory)
+    try:
+        return not said.damage and all(_read(name, directory) == text for name, text in record_texts(said).items())
+    except Invalid:
+        return False
 
 
 def write_note(name: str, directory: int, description: Description) -> None:
@@ -138,29 +180,39 @@ def _seconds(rfc3339: str) -> int | None:
 def _read(name: str, directory: int) -> bytes | None:
     """The bytes of a file in `directory`; None where there is none, Invalid where it cannot be read or is no file."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=directory)
+        with _opened(name, directory) as descriptor, open(descriptor, "rb", closefd=False) as file:
+            text = file.read(LARGEST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Invalid("is a symlink" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Invalid("is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            text = file.read(LARGEST + 1)
-    except OSError as error:
         raise Invalid(f"cannot be read: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
     if len(text) > LARGEST:
         raise Invalid(f"is larger than {LARGEST} bytes")
     return text
 
 
-def _write(name: str, text: bytes, directory: int) -> None:
+@contextmanager
+def _opened(name: str, directory: int) -> Iterator[int]:
+    """A file of `directory`. Raises FileNotFoundError, and Invalid where it cannot be opened or is no file."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=directory)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Invalid("is a symlink" if error.errno == errno.ELOOP else f"cannot be opened: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Invalid("is not a regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write(name: str, text: bytes, directory: int, *, synced: bool = True) -> None:
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
     with open(descriptor, "wb") as file:
         file.write(text)
         file.flush()
         os.fchmod(descriptor, 0o600)
-        os.fsync(descriptor)
+        if synced:
+            os.fsync(descriptor)

@@ -39,6 +39,8 @@ _STATX_ATTR_MOUNT_ROOT = 0x2000
 _STATX_SIZE = 256
 _STATX_ATTRIBUTES = 8  # offset of stx_attributes in struct statx
 _STATX_ATTRIBUTES_MASK = 56
+_STATX_BORN = 80
+_STATX_BTIME = 0x800
 _RENAME_NOREPLACE = 1
 _RESOLVE_NO_MAGICLINKS = 2
 _RESOLVE_BENEATH = 8
@@ -159,14 +161,20 @@ def is_mount_root(path: str, *, dir_fd: int | None = None) -> bool:
 
     Raises FileNotFoundError where nothing is there, and EOPNOTSUPP before Linux 5.8.
     """
-    flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC | (0 if path else _AT_EMPTY_PATH)
-    answer = ctypes.create_string_buffer(_STATX_SIZE)
-    _check(_libc.statx(_AT_FDCWD if dir_fd is None else dir_fd, _bytes(path), flags, 0, answer), path)
+    answer = _statx(path, _AT_FDCWD if dir_fd is None else dir_fd)
     (known,) = struct.unpack_from("=Q", answer, _STATX_ATTRIBUTES_MASK)
     if not known & _STATX_ATTR_MOUNT_ROOT:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
     (attributes,) = struct.unpack_from("=Q", answer, _STATX_ATTRIBUTES)
     return bool(attributes & _STATX_ATTR_MOUNT_ROOT)
+
+
+def born(descriptor: int) -> int:
+    """When a file was made, in nanoseconds since the epoch; 0 where the file system does not know."""
+    answer = _statx("", descriptor, _STATX_BTIME)
+    (known,) = struct.unpack_from("=I", answer)
+    seconds, nanoseconds = struct.unpack_from("=qI", answer, _STATX_BORN)
+    return seconds * 1_000_000_000 + nanoseconds if known & _STATX_BTIME else 0
 
 
 def rename_to_new(source: str, target: str, *, dir_fd: int) -> None:
@@ -213,6 +221,14 @@ def can_mount() -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
     return False
+
+
+def _statx(path: str, dir_fd: int, wanted: int = 0) -> ctypes.Array[ctypes.c_char]:
+    """statx(2), which asks no remote server and follows no symlink; "" stands for `dir_fd` itself."""
+    flags = _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT | _AT_STATX_DONT_SYNC | (0 if path else _AT_EMPTY_PATH)
+    answer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_libc.statx(dir_fd, _bytes(path), flags, wanted, answer), path)
+    return answer
 
 
 def _took(target: str, flags: int, *, gone: bool) -> bool:

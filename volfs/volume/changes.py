@@ -6,17 +6,34 @@ from volfs.volume.volume import Figure, Reference, Volume
 
 
 @dataclass(frozen=True)
+class Touch:
+    """A directory that was made or taken away in this `boot`, and not synced; `identity` tells it from others."""
+
+    identity: str
+    boot: str
+
+
+@dataclass(frozen=True)
 class Put:
-    """Writes a volume; a serial of 0 is replaced by the next one."""
+    """Writes a volume; a serial of 0 is replaced by the next one. `made`: the record vouches for its directory."""
 
     volume: Volume
+    made: Touch | None = None
 
 
 @dataclass(frozen=True)
 class Delete:
-    """Takes a volume and its references out."""
+    """Takes a volume and its references out. `gone`: the record vouches for it that its directory is taken away."""
 
     name: str
+    gone: Touch | None = None
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Everything unsynced up to this number is durable by itself."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class Edition:
     text: str
 
 
-Change = Put | Delete | AddReference | DropReference | Measured | Edition
+Change = Put | Delete | Sealed | AddReference | DropReference | Measured | Edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,18 @@ class Owed:
     number: int
     serial: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsynced:
+    """A directory that a power cut may have changed back: of the volume of this serial, made or (`gone`) taken away."""
+
+    number: int
+    serial: int
+    name: str
+    identity: str
+    boot: str
+    gone: bool
 
 
 @dataclass(frozen=True, slots=True)

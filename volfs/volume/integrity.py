@@ -30,6 +30,7 @@ def check(store: Store) -> None:
     listed = sorted((name, one.id) for name in {name for name, _ in found} for one in store.references(name))
     _need(found == listed, "users are not where their volumes are")
     store.owed()
+    store.unsynced()
     store.edition()
 
 

@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar, TypeVarTuple
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 import msgspec
 import trio
 
-from volfs.driver.local import Description, LocalDriver
+from volfs.driver.local import Aside, Description, LocalDriver
 from volfs.driver.measure import Measure
 from volfs.driver.names import parse_volume_name
 from volfs.driver.options import check
@@ -21,6 +21,14 @@ from volfs.errors import HostError, InUse, NotFound, Unavailable
 from volfs.volume.observe import described, doubtful, noted, observe, returned, trouble
 from volfs.volume.threads import Threads
 from volfs.volume.volume import State, Volume
+
+
+class Made(NamedTuple):
+    """A record to be stored, and the identity of its directory where that is not synced yet."""
+
+    volume: Volume
+    identity: str = ""
+
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -35,16 +43,17 @@ class LocalVolumes:
         self.threads = Threads()
         self._mounts = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
 
-    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Volume:
-        """Makes the directory; one that was copied here meanwhile is adopted as it is. Returns a record to store."""
+    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Made:
+        """Makes the directory, unsynced; one that was copied here meanwhile is adopted as it is, and synced."""
         volume = parse_volume_name(name)
         check(options or {})
         wanted = Description(int(time.time()), labels=labels, options=options)
         try:
-            await self.run(self.hands.create, volume, wanted, of=name)
+            made = await self.run(self.hands.make, volume, wanted, of=name)
         except FileExistsError:
-            wanted = await self.run(self.hands.describe, volume, of=name)
-        return described(volume, wanted)
+            await self.run(self.hands.seal, [volume], of=name)
+            return Made(described(volume, await self.run(self.hands.describe, volume, of=name)))
+        return Made(described(volume, wanted), made)
 
     def doubtful(self, volume: Volume) -> bool:
         """Whether a look may find it in another state than the one that is noted."""
@@ -84,14 +93,14 @@ class LocalVolumes:
         if last and volume.source:
             await self.run(self.hands.unmount, volume.name, of=volume.name)
 
-    async def remove(self, volume: Volume, *, force: bool) -> str:  # noqa: ARG002
-        """Takes the volume away; returns the work that is left, "" for none. A directory that is gone is no error."""
+    async def remove(self, volume: Volume, *, force: bool) -> Aside | None:  # noqa: ARG002
+        """Takes the volume away, unsynced; returns the work that is left. A directory that is gone is no error."""
         if volume.source:
             await self._release(volume)
         try:
-            return await self.run(self.hands.remove, volume.name, volume.serial, of=volume.name)
+            return await self.run(self.hands.set_aside, volume.name, volume.serial, of=volume.name)
         except NotFound:
-            return ""
+            return None
 
     async def put_back(self, work: str, name: str) -> None:
         """The removal could not be noted: it did not happen. What cannot be put back, the next start finishes."""

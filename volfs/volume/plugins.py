@@ -22,6 +22,7 @@ from volfs.driver.notes import Notes
 from volfs.driver.plugin import Plugin, PluginVolume
 from volfs.driver.record import Description
 from volfs.errors import HostError, Unavailable, VolfsError
+from volfs.volume.local import Made
 from volfs.volume.volume import VIEW_REFERENCE, State, Volume
 
 PATIENCE = 10.0  # seconds that somebody who only asks about a volume waits for its plugin
@@ -40,7 +41,7 @@ class PluginVolumes:
         self._places = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
         self._told: dict[str, Mapping[str, Any]] = {}
 
-    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Volume:
+    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Made:
         """Has the plugin make the volume, unless it has it already, as Docker does. Returns a record to store."""
         wanted = parse_plugin_name(name)
         await self.plugin.activate(patient=True)
@@ -50,7 +51,7 @@ class PluginVolumes:
         created = (there.created if there else 0) or int(time.time())
         note = Description(created, self.plugin.name, labels, options)
         await trio.to_thread.run_sync(self._notes.write, wanted, note, limiter=self._files)
-        return Volume(
+        volume = Volume(
             name=wanted,
             serial=0,
             created=created,
@@ -60,6 +61,7 @@ class PluginVolumes:
             mountpoint=there.mountpoint if there else "",
             scope=await self._scope(),
         )
+        return Made(volume)
 
     async def _there(self, name: str) -> PluginVolume | None:
         try:
@@ -125,7 +127,7 @@ class PluginVolumes:
     def _id(self, user: str) -> str:
         return self._view if user == VIEW_REFERENCE else user
 
-    async def remove(self, volume: Volume, *, force: bool) -> str:
+    async def remove(self, volume: Volume, *, force: bool) -> None:
         """Has the plugin remove the volume. With `force` the record goes also where the plugin does not do it."""
         try:
             with trio.fail_after(PATIENCE if force else math.inf):
@@ -139,7 +141,6 @@ class PluginVolumes:
             )
         self._told.pop(volume.name, None)
         await trio.to_thread.run_sync(self._notes.remove, volume.name, limiter=self._files)
-        return ""
 
     async def _gone(self, volume: Volume, error: Exception) -> bool:
         """Whether the plugin refuses because it has no such volume."""

@@ -17,7 +17,7 @@ from volfs.driver.names import VolumeName
 from volfs.driver.notes import Notes
 from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
-from volfs.volume import probe
+from volfs.volume import power_cut, probe
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
 from volfs.volume.containers import containers_in
 from volfs.volume.encoding import DamagedStore
@@ -70,6 +70,8 @@ def _move_aside(catalogue: Path, why: Exception) -> None:
 def _reconcile(catalogue: Path, first_serial: int, scan: Scan, driver: LocalDriver, view: str) -> tuple[Store, Plan]:
     store = Store(catalogue, first_serial=first_serial)
     try:
+        if power_cut.recover(store, driver, boot_id(), scan.work):
+            scan = driver.scan()
         result = _plan(store, scan, driver, view)
         _carry_out(result, store, driver)
     except VolfsError:
@@ -137,6 +139,9 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
 
 
 def _adopted(name: str, driver: LocalDriver) -> Iterator[Change]:
+    if driver.discard_unfinished(name):
+        log.info("the rest of a volume that was never answered for is deleted", extra={"volume": name})
+        return
     try:
         description = driver.describe(name)
     except NotFound:

@@ -1,7 +1,8 @@
 """Volumes created, found, removed and listed: what every face asks. `uses` has those who mount them.
 
 Law: real, then durable, then visible. A change is made by the volume's driver, then committed, then made visible, and
-only then answered. One lock a volume; a listing and a `get` take none, but for what they find changed.
+only then answered. The commit is all that is synced for it: it vouches for the directory (`sealing`). One lock a
+volume; a listing and a `get` take none, but for what they find changed.
 """
 
 import os
@@ -14,7 +15,7 @@ import trio
 from volfs.driver.local import LocalDriver
 from volfs.driver.registry import Registry
 from volfs.errors import Conflict, HostError, InUse, NotFound
-from volfs.volume.changes import Change, Delete, Put
+from volfs.volume.changes import Change, Delete, Put, Touch
 from volfs.volume.commits import Commits
 from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
@@ -22,6 +23,7 @@ from volfs.volume.filters import ANONYMOUS, Filters
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
 from volfs.volume.publishing import Publishing
+from volfs.volume.sealing import Sealing
 from volfs.volume.store import Store
 from volfs.volume.trash import Trash
 from volfs.volume.usage import Usage
@@ -43,10 +45,11 @@ class VolumeService:
         self.commits = Commits(store, writer)
         self.drivers = Drivers(hands, registry)
         self.usage = Usage(store, hands, writer)
+        self.sealing = Sealing(store, hands, writer)
         self._locks = NameLocks()
         self.uses = Uses(store, self.commits, self._locks, self.drivers, self.events, boot)
         self.publishing = Publishing(store, self.commits, self._locks, self.drivers, self.events)
-        self._trash = trash
+        self._trash, self._boot = trash, boot
 
     # Reads
 
@@ -130,10 +133,12 @@ class VolumeService:
                 return there
             self.drivers.local.hands.check_writable()
             with named("create", name, options):
-                volume = await self.drivers.of(driver or (there.driver if there else LOCAL)).create(name, *wanted)
+                driver = driver or (there.driver if there else LOCAL)
+                volume, identity = await self.drivers.of(driver).create(name, *wanted)
             # One that was only found in its plugin belongs to whoever asks for it to be made.
             volume = msgspec.structs.replace(volume, serial=there.serial) if there is not None else volume
-            [effect] = await self.commits.commit(Put(volume))
+            [effect] = await self.commits.commit(Put(volume, touch := self._touch(identity)))
+            self.sealing.note(touch)
             assert effect.volume is not None
             self.events.tell("create", name, driver=volume.driver)
             return effect.volume
@@ -157,16 +162,21 @@ class VolumeService:
             with named("remove", name, volume.options):
                 if not volume.local:
                     await self.uses.dismiss_all(volume, force=force)
-                work = await self.drivers.of(volume.driver).remove(volume, force=force)
+                aside = await self.drivers.of(volume.driver).remove(volume, force=force)
                 try:
-                    await self.commits.commit(Delete(name))
+                    await self.commits.commit(Delete(name, touch := self._touch(aside.identity if aside else "")))
                 except HostError:
-                    if work:
-                        await self.drivers.local.put_back(work, name)
+                    if aside:
+                        await self.drivers.local.put_back(aside.work, name)
                     raise
+            self.sealing.note(touch)
             self.events.tell("destroy", name, driver=volume.driver)
-            if work:
-                self._trash.put(work)
+            if aside:
+                self._trash.put(aside.work)
+
+    def _touch(self, identity: str) -> Touch | None:
+        """What a commit is to vouch for: nothing where there is no directory, or one that is durable by itself."""
+        return Touch(identity, self._boot) if identity else None
 
     def busy(self, name: str) -> bool:
         """Whether somebody changes or mounts the volume just now."""

@@ -3,13 +3,16 @@
     volumes      name -> Volume (MessagePack)          serials   serial -> created, name
     references   name NUL id -> name, Reference             owed      number -> serial, name
     drivers      driver NUL name -> name, of plugins        usage     serial -> Figure
-    system       "format", "next serial", "next owed", "edition"
+    unsynced     number -> serial, name, identity, boot, gone
+    system       "format", "next serial", "next owed", "next unsynced", "edition"
 
 Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
 durable when it returns. A transaction never crosses a thread (py-lmdb forbids it and does not notice).
 
 `owed` are the invalidations that a committed change still owes to the kernel's caches: written with the change, taken
 out by the next commit after they were sent, sent again by the next daemon when this one died between.
+
+`unsynced` are the directories of `Put.made` and `Delete.gone`: done before the commit, durable by it, until `Sealed`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +25,20 @@ import msgspec
 
 from volfs.errors import HostError, Invalid, VolfsError
 from volfs.volume import encoding, room
-from volfs.volume.changes import AddReference, Change, Delete, DropReference, Edition, Effect, Measured, Owed, Put
+from volfs.volume.changes import (
+    AddReference,
+    Change,
+    Delete,
+    DropReference,
+    Edition,
+    Effect,
+    Measured,
+    Owed,
+    Put,
+    Sealed,
+    Touch,
+    Unsynced,
+)
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
 from volfs.volume.volume import Figure, Reference, Volume
@@ -43,8 +59,9 @@ _DAMAGE = (
     lmdb.BadTxnError,
     UnicodeDecodeError,
 )
-_DATABASES = (b"volumes", b"serials", b"references", b"drivers", b"owed", b"usage", b"system")
+_DATABASES = (b"volumes", b"serials", b"references", b"drivers", b"owed", b"usage", b"system", b"unsynced")
 _FORMAT, _NEXT_SERIAL, _NEXT_OWED, _EDITION = b"format", b"next serial", b"next owed", b"edition"
+_NEXT_UNSYNCED = b"next unsynced"
 
 
 class _Reading:
@@ -106,8 +123,17 @@ class Store:
         info = self._env.info()
         if path.stat().st_size < (info["last_pgno"] + 1) * self._page:
             raise DamagedStore(f"the catalogue {path} is cut short")  # reading on would be a SIGBUS
-        databases = [self._env.open_db(name, create=not self._reading) for name in _DATABASES]
-        self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, self._system = databases
+        databases = [self._database(name) for name in _DATABASES]
+        self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage, *rest = databases
+        self._system, self._unsynced = rest
+
+    def _database(self, name: bytes) -> Any:  # noqa: ANN401 of a type that lmdb does not name
+        try:
+            return self._env.open_db(name, create=not self._reading)
+        except lmdb.NotFoundError:
+            if name != b"unsynced":
+                raise
+            return None  # only read, and written by a volfs that synced every directory
 
     def _check_format(self, first_serial: int) -> None:
         with self._read() as read:
@@ -307,6 +333,17 @@ class Store:
         decoded = [(int.from_bytes(key), *encoding.decode(value, tuple[int, str])) for key, value in rows]
         return [Owed(*row) for row in decoded]
 
+    def unsynced(self) -> list[Unsynced]:
+        """The directories that a record vouches for, in the order in which they were made and taken away."""
+        if self._unsynced is None:
+            return []
+        with self._read() as read:
+            rows = list(read.cursor(self._unsynced))
+        return [
+            Unsynced(int.from_bytes(key), *encoding.decode(value, tuple[int, str, str, str, bool]))
+            for key, value in rows
+        ]
+
     # Writes: for one thread at a time.
 
     def settle_all(self) -> None:
@@ -343,7 +380,8 @@ class Store:
 
     def rehearse(self) -> None:
         """Writes every record over itself, and takes it back: some damage is met by a write alone."""
-        for database in (self._volumes, self._serials, self._references, self._drivers, self._owed, self._usage):
+        indices = (self._serials, self._references, self._drivers, self._owed, self._usage, self._unsynced)
+        for database in (self._volumes, *indices):
             key: bytes | None = b""
             while key is not None:
                 with self._env.begin(write=True) as write:
@@ -375,10 +413,19 @@ class Store:
     def _apply(self, write: lmdb.Transaction, change: Change) -> Volume | None:
         """Returns the volume that the change touched."""
         match change:
-            case Put(volume):
-                return self._put(write, volume)
-            case Delete(name):
-                return self._delete(write, name)
+            case Put(volume, made):
+                volume = self._put(write, volume)
+                self._vouch(write, volume, made, gone=False)
+                return volume
+            case Delete(name, touch):
+                deleted = self._delete(write, name)
+                self._vouch(write, deleted, touch, gone=True)
+                return deleted
+            case Sealed(number):
+                with write.cursor(self._unsynced) as cursor:
+                    while cursor.first() and int.from_bytes(cursor.key()) <= number:
+                        cursor.delete()
+                return None
             case AddReference(name, reference):
                 write.put(
                     encoding.reference_key(name, reference.id),
@@ -394,6 +441,14 @@ class Store:
             case Edition(text):
                 write.put(_EDITION, text.encode(), db=self._system)
                 return None
+
+    def _vouch(self, write: lmdb.Transaction, volume: Volume | None, touch: Touch | None, *, gone: bool) -> None:
+        if volume is None or touch is None:
+            return
+        number = int.from_bytes(write.get(_NEXT_UNSYNCED, b"\0", db=self._system))
+        write.put(_NEXT_UNSYNCED, encoding.number(number + 1), db=self._system)
+        value = msgspec.msgpack.encode((volume.serial, volume.name, touch.identity, touch.boot, gone))
+        write.put(encoding.number(number), value, db=self._unsynced)
 
     def _measured(self, write: lmdb.Transaction, serial: int, figure: Figure) -> Volume | None:
         row = write.get(encoding.number(serial), db=self._serials)
