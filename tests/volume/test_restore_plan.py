@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volfs.mount.mountinfo import MountEntry
-from volfs.volume.restore import Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
+from volfs.volume.restore import Entries, Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.volume import Kind, Reference, State
 
 VOLUMES, VIEW = "/r/volumes", "/v"
@@ -25,9 +25,15 @@ def look(boot=NOW):
     return user("view", Kind.VIEW, boot)
 
 
+def stored(entries):
+    """As the store tells of them: most volumes by name alone."""
+    by_name = {entry.name: entry for entry in sorted(entries)}
+    return Entries(list(by_name), {name: entry for name, entry in by_name.items() if entry != Entry(name)})
+
+
 def planned(entries=(), names=(), work=(), removed=(), plain=(), references=(), mounted=()):
     found = Found(names, work, removed, plain)
-    return plan(entries, found, references, Kernel(mounts(*mounted), NOW, VOLUMES, VIEW))
+    return plan(stored(entries), found, references, Kernel(mounts(*mounted), NOW, VOLUMES, VIEW))
 
 
 def test_nothing_at_all_is_an_empty_plan():
@@ -220,7 +226,7 @@ class World:
         work, gone = sorted(self.work), removed & set(self.entries)
         found = Found(sorted(self.names), work, gone, plain, containers=self.containers)
         references = [(name, one) for (name, _), one in sorted(self.references.items(), key=lambda item: item[0])]
-        return plan([self.entries[name] for name in sorted(self.entries)], found, iter(references), kernel)
+        return plan(stored(self.entries.values()), found, iter(references), kernel)
 
     def carry_out(self, result):
         for name in result.adopt:
@@ -347,7 +353,7 @@ def container(boot=NOW, id_="c1"):
 def planned_with(containers, *references, mounted=()):
     found = Found(["aa"], [], containers=containers)
     kernel = Kernel(mounts(*mounted), NOW, VOLUMES, VIEW)
-    return plan([Entry("aa", has_options=True)], found, [("aa", one) for one in references], kernel)
+    return plan(stored([Entry("aa", has_options=True)]), found, [("aa", one) for one in references], kernel)
 
 
 def test_a_container_whose_files_are_in_the_root_is_a_user_across_boots_and_has_stopped():

@@ -9,7 +9,7 @@ import msgspec
 from volfs.adopt.rules import needs
 from volfs.check.observation import Observation
 from volfs.container.config import MountType
-from volfs.volume.restore import Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
+from volfs.volume.restore import Entries, Entry, Found, Kernel, Plan, mounted_in, plan, removing_serial
 from volfs.volume.volume import Kind, Reference, Volume
 
 
@@ -57,10 +57,9 @@ def _plan(seen: Observation, volumes: Mapping[str, Volume]) -> Plan:
     noted = [name for name in seen.notes if name not in volumes]
     containers = {one.id for one in seen.containers}
     found = Found(real(seen), seen.work, removed, plain, noted, containers)
-    entries = (
-        Entry(one.name, one.driver, one.state, bool(one.options)) for _, one in sorted(volumes.items(), key=_in_bytes)
-    )
-    return plan(entries, found, _references(seen), kernel)
+    in_order = [one for _, one in sorted(volumes.items(), key=_in_bytes)]
+    entries = {one.name: Entry(one.name, one.driver, one.state, bool(one.options)) for one in in_order}
+    return plan(Entries(list(entries), entries), found, _references(seen), kernel)
 
 
 def _references(seen: Observation) -> Iterator[tuple[str, Reference]]:

@@ -82,21 +82,17 @@ class LocalDriver:
 
     def scan(self) -> Scan:
         """Reads the directory once; no volume is opened, so that a million of them cost seconds."""
-        names, work, imports, ignored = [], [], [], []
+        names, others = list[str](), list[str]()
         with _host_errors(f"the volumes in {self._root} cannot be listed"), os.scandir(self.volumes) as entries:
             for entry in entries:
-                if entry.name.startswith((_CREATING, _REMOVING)):
-                    work.append(entry.name)
-                elif entry.name.startswith(importing.PREFIX):
-                    imports.append(entry.name)
-                elif is_volume_name(entry.name) and entry.is_dir(follow_symlinks=False):
-                    names.append(entry.name)
-                elif not entry.name.startswith(_NOT_VOLUMES):
-                    ignored.append(entry.name)
+                is_volume = is_volume_name(entry.name) and entry.is_dir(follow_symlinks=False)
+                (names if is_volume else others).append(entry.name)
+        work = [name for name in others if name.startswith((_CREATING, _REMOVING))]
+        imports = [name for name in others if name.startswith(importing.PREFIX)]
         if imports:
             with self._open_volumes() as volumes:
                 work.extend(name for name in imports if importing.abandoned(name, volumes))
-        return Scan(sorted(names), sorted(work), sorted(ignored))
+        return Scan(sorted(names), sorted(work), sorted(name for name in others if not name.startswith(_NOT_VOLUMES)))
 
     def mountpoint(self, name: str) -> str:
         """Where a container finds the data, mounted or not."""

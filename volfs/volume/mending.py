@@ -35,7 +35,7 @@ class Mending:
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
-        found = self._service.store.entries()
+        found = self._service.store.entries().notable.values()
         self._names.update(one.name for one in found if one.driver == LOCAL and one.state is not State.OK)
         async with trio.open_nursery() as nursery:
             while True:

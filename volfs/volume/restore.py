@@ -13,10 +13,11 @@
     bound, and not what is mounted   stale: taken away once the view is served, which lies on the way there
     work directory                   swept; not one of an import that goes on
 
-Law: pure, one pass over sorted streams; carried out and run again, the plan is empty. It names no path outside ROOT.
+Law: pure; carried out and run again, the plan is empty. It names no path outside ROOT. Of a million volumes nearly all
+are as they should be: Python looks at the others, those are compared as wholes.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,12 +27,23 @@ from volfs.volume.volume import LOCAL, Kind, Reference, State
 
 
 class Entry(NamedTuple):
-    """What the plan needs to know of a volume in the store. A tuple: a million of them are made in a row."""
+    """What the plan needs to know of a volume in the store. Without `name` its defaults are those of most volumes."""
 
     name: str
-    driver: str = "local"
+    driver: str = LOCAL
     state: State = State.OK
     has_options: bool = False
+
+
+class Entries(NamedTuple):
+    """All volumes in the store, and of those that are not as most are (`Entry`) what they are."""
+
+    names: Sequence[str]
+    notable: Mapping[str, Entry]
+
+    def get(self, name: str) -> Entry:
+        """The entry of a volume that is in the store."""
+        return self.notable.get(name) or Entry(name)
 
 
 @dataclass(frozen=True)
@@ -102,37 +114,16 @@ class Plan:
         return not any(changes)
 
 
-def plan(entries: Iterable[Entry], found: Found, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> Plan:
-    """Compares the three and returns what to do; `entries` in the order of their names."""
+def plan(entries: Entries, found: Found, references: Iterable[tuple[str, Reference]], kernel: Kernel) -> Plan:
+    """Compares the three and returns what to do."""
     result = Plan(sweep=list(found.work))
-    plain = set(found.plain)
-    watched = mounted_in(kernel)
-    bound = _bound(kernel)
-    seen: set[str] = set()
-    of_plugins: set[str] = set()
-    for entry, directory in _side_by_side(entries, found.names):
-        if entry is None:
-            result.adopt.append(directory)
-            result.stale.extend([directory] if directory in bound else [])  # it gets another number
-            continue
-        if entry.name in watched and not entry.has_options:
-            plain.add(entry.name)
-        if entry.name in bound:
-            if entry.has_options and entry.driver == LOCAL and _is_stale(bound[entry.name], entry.name, kernel):
-                result.stale.append(entry.name)
-            else:
-                seen.add(entry.name)
-        if entry.driver != LOCAL:
-            result.kept += 1
-            of_plugins.add(entry.name)
-        elif directory:
-            _keep(result, entry)
-        elif entry.name in found.removed:
-            result.finished.append(entry.name)
-        elif entry.state is not State.MISSING:
-            result.missing.append(entry.name)
-    adopted = set(result.adopt)
-    result.recall.extend(name for name in found.noted if name not in adopted)
+    strangers, lost = _differences(found.names, entries.names)
+    result.adopt.extend(strangers)
+    result.recall.extend(name for name in found.noted if name not in strangers)
+    _keep_or_miss(result, entries, lost, found.removed)
+    of_plugins = {entry.name for entry in entries.notable.values() if entry.driver != LOCAL}
+    plain = {entry.name for entry in _of(mounted_in(kernel), entries) if not entry.has_options}.union(found.plain)
+    seen = _seen(result, entries, kernel)
     live = _live_references(result, references, kernel.boot, of_plugins, seen, found.containers)
     result.unmount.extend(_leaked(kernel, live, plain))
     return result
@@ -154,30 +145,47 @@ def removing_serial(work: str) -> int:
     return int(number) if work.startswith(".removing-") and number.isdecimal() else 0
 
 
-def _keep(result: Plan, entry: Entry) -> None:
-    result.kept += 1
-    if entry.state is State.MISSING:
-        result.returned.append(entry.name)
-    if entry.has_options or entry.state is State.DAMAGED:
-        result.verify.append(entry.name)
+def _differences(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """What only either has, in its order."""
+    if ours == theirs:
+        return (), ()
+    only_ours, only_theirs = set(ours).difference(theirs), set(theirs).difference(ours)
+    return [name for name in ours if name in only_ours], [name for name in theirs if name in only_theirs]
 
 
-def _side_by_side(entries: Iterable[Entry], names: Iterable[str]) -> Iterator[tuple[Entry | None, str]]:
-    """Every entry with its directory ("" for none) and every directory without an entry (None)."""
-    directories = iter(names)
-    directory = next(directories, None)
-    for entry in entries:
-        while directory is not None and directory < entry.name:
-            yield None, directory
-            directory = next(directories, None)
-        if directory == entry.name:
-            yield entry, directory
-            directory = next(directories, None)
-        else:
-            yield entry, ""
-    while directory is not None:
-        yield None, directory
-        directory = next(directories, None)
+def _keep_or_miss(result: Plan, entries: Entries, lost: Sequence[str], removed: Collection[str]) -> None:
+    """What becomes of every entry; `lost` are those without a directory, as a plugin's volumes are."""
+    without = {entry.name: entry for entry in map(entries.get, lost) if entry.driver == LOCAL}
+    result.kept = len(entries.names) - len(without)
+    for entry in without.values():
+        if entry.name in removed:
+            result.finished.append(entry.name)
+        elif entry.state is not State.MISSING:
+            result.missing.append(entry.name)
+    for entry in entries.notable.values():
+        if entry.driver != LOCAL or entry.name in without:
+            continue
+        if entry.state is State.MISSING:
+            result.returned.append(entry.name)
+        if entry.has_options or entry.state is State.DAMAGED:
+            result.verify.append(entry.name)
+
+
+def _of(names: Iterable[str], entries: Entries) -> Iterator[Entry]:
+    """Those of a few names that have an entry, in order."""
+    return map(entries.get, sorted(set(names).intersection(entries.names)))
+
+
+def _seen(result: Plan, entries: Entries, kernel: Kernel) -> set[str]:
+    """The volumes that are bound over the view; those of which it shows something else go to `stale` instead."""
+    bound = _bound(kernel)
+    seen: set[str] = set()
+    for entry in _of(bound, entries):
+        local_mount = entry.has_options and entry.driver == LOCAL
+        stale = local_mount and _is_stale(bound[entry.name], entry.name, kernel)
+        (result.stale.append if stale else seen.add)(entry.name)
+    result.stale.extend(sorted(bound.keys() & result.adopt))  # they get another number
+    return seen
 
 
 def _bound(kernel: Kernel) -> dict[str, MountEntry]:

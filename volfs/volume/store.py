@@ -40,7 +40,7 @@ from volfs.volume.changes import (
     Unsynced,
 )
 from volfs.volume.encoding import DamagedStore
-from volfs.volume.restore import Entry
+from volfs.volume.restore import Entries, Entry
 from volfs.volume.volume import Figure, Reference, Volume
 
 MapFull = lmdb.MapFullError
@@ -308,18 +308,21 @@ class Store:
             for _, value in read.cursor(self._references):
                 yield encoding.decode(value, tuple[str, Reference])
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Entries:
         """Every volume in the order of the names, as restore wants it: decoded only where there is something to see.
 
         A field with its default value is not encoded, so the name of a field in the bytes tells.
         """
+        names, notable = list[str](), dict[str, Entry]()
         with self._read() as read:
             for key, value in read.cursor(self._volumes):
                 if b"state" in value or b"options" in value or b"driver" in value:
                     volume = encoding.volume(value)
-                    yield Entry(volume.name, volume.driver, volume.state, bool(volume.options))
+                    names.append(volume.name)
+                    notable[volume.name] = Entry(volume.name, volume.driver, volume.state, bool(volume.options))
                 else:
-                    yield Entry(key.decode())
+                    names.append(key.decode())
+        return Entries(names, notable)
 
     def edition(self) -> str:
         """How the daemon before this one wrote the view's texts."""
