@@ -9,6 +9,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import PROJECT
 from tests.volume.test_service import TMPFS, mounted, serving
 from volfs.mount import syscalls
 from volfs.mount.mountinfo import MountEntry, Origin, origin, under
@@ -160,5 +161,7 @@ async def test_a_place_behind_a_symlink_is_seen_in_use(tmp_path):
 async def test_who_cannot_see_every_mount_table_takes_every_volume_for_used():
     ask = "from volfs.mount.namespaces import mount_tables; print(mount_tables())"
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "/usr/bin/python3", "-c", ask]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", env={"PYTHONPATH": os.getcwd()})
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd="/", env={"PYTHONPATH": str(PROJECT)}
+    )
     assert done.stdout == "None\n"

@@ -58,7 +58,7 @@ def _plan(seen: Observation, volumes: Mapping[str, Volume]) -> Plan:
     containers = {one.id for one in seen.containers}
     found = Found(real(seen), seen.work, removed, plain, noted, containers)
     in_order = [one for _, one in sorted(volumes.items(), key=_in_bytes)]
-    entries = {one.name: Entry(one.name, one.driver, one.state, bool(one.options)) for one in in_order}
+    entries = {str(one.name): Entry(one.name, one.driver, one.state, bool(one.options)) for one in in_order}
     return plan(Entries(list(entries), entries), found, _references(seen), kernel)
 
 
