@@ -1,7 +1,8 @@
 """The data of volumes through FUSE, where a bind mount is not possible: rootless, or for a private copy of the view.
 
 Law: what happens through the view is what would happen on the real directory, to the errno. A store that hangs stops
-its own volume only: a request makes one trip to a thread of its volume's, unless the kernel can answer from its memory.
+its own volume only: a request makes one trip to a thread of its volume's, unless the kernel can answer from its memory,
+or the store is the catalogue's own file system, which everything hangs with.
 A symlink is something to be read, never followed. Every failure of a store is a FUSEError.
 
 What a view through FUSE cannot do: changes made below it show after `timeout` seconds, though what is appended goes to
@@ -23,7 +24,7 @@ from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, Setatt
 
 from volfs.view import passthrough_calls as calls
 from volfs.view.passthrough_attributes import permits, statistics
-from volfs.view.passthrough_held import Directory, File, Root, in_thread
+from volfs.view.passthrough_held import Directory, File, Going, Root, in_thread, promptly
 from volfs.view.passthrough_names import NameRequests
 
 T = TypeVar("T")
@@ -82,9 +83,10 @@ class Passthrough(NameRequests):
             mtime=attr.st_mtime_ns if fields.update_mtime else None,
             strip=self._strips(ctx),
         )
+        go: Going = in_thread if fields.update_size else promptly  # what is cut off may be large
         file = self._nodes.file(fh) if fh is not None and fields.update_size else None
         if file is None or not file.writable:
-            return self._entry(node, await self._on(inode, lambda fd: calls.change(fd, None, wanted)))
+            return self._entry(node, await self._on(inode, lambda fd: calls.change(fd, None, wanted), go))
         with self._nodes.using(node, file) as tree:
             status = await in_thread(tree, lambda: calls.change(node.descriptor(), file.descriptor(), wanted))
             return self._entry(node, status)
@@ -152,12 +154,12 @@ class Passthrough(NameRequests):
         file.written = True
         node = file.node
         if file.appends and off == node.told and (off % _PAGE or file.tree.at_once):
-            done, end = await self._with(fh, lambda fd: calls.append(fd, buf, strip=file.strip))
+            done, end = await self._with(fh, lambda fd: calls.append(fd, buf, strip=file.strip), promptly)
             if end != off + done:
                 # The kernel has cached it where it thought that the end was.
                 self._tell(lambda: self._invalidate_data(node.number))
         else:
-            done = await self._with(fh, lambda fd: calls.write(fd, off, buf, strip=file.strip))
+            done = await self._with(fh, lambda fd: calls.write(fd, off, buf, strip=file.strip), promptly)
         node.told = max(node.told, off + done)
         return done
 

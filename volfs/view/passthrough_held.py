@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -20,6 +20,8 @@ from volfs.view.passthrough_trips import Trips
 
 T = TypeVar("T")
 _GATHERING = 0.01  # seconds
+_SLOW = 0.01
+_SPARED = 1.0
 
 
 class Held:
@@ -169,7 +171,9 @@ class Tree:
     """What the kernel holds of one volume's data, and the threads that may wait for its store.
 
     `at_once`: its root is open, and its file system answers some calls without ever waiting, see `passthrough_calls`.
-    `near`: it is moreover the file system of the catalogue (`home`), for whose reads the event loop waits anyway.
+    `near`: it is moreover the file system of the catalogue (`home`), without which nothing here goes on anyway. So the
+    event loop waits for what has little to do there, which takes a fraction of a trip to a thread. Where that has taken
+    `_SLOW` seconds (a full journal, too many dirty pages), it makes trips there as well for `_SPARED` seconds.
     """
 
     def __init__(self, data: int, salt: int, opening: Callable[[int], int], home: int, places: int) -> None:
@@ -181,6 +185,7 @@ class Tree:
         self.home = home
         self.at_once = False
         self.near = False
+        self.slow_until = 0.0  # monotonic
         self.inside = 0  # requests
         self.answered = 0.0
         self.xattr_changes = 0
@@ -203,3 +208,22 @@ async def in_thread(tree: Tree, work: Callable[[], T]) -> T:
     Opening the root asks the event loop for what it is.
     """
     return await tree.trips.make(work, asks_back=not tree.root.is_open)
+
+
+async def promptly(tree: Tree, work: Callable[[], T]) -> T:
+    """What has little to do, here and now where the tree is `near` and was not slow lately; else in a thread."""
+    began = time.monotonic()
+    if not tree.near or began < tree.slow_until:
+        return await in_thread(tree, work)
+    try:
+        return work()
+    finally:
+        ended = time.monotonic()
+        if ended - began > _SLOW:
+            tree.slow_until = ended + _SPARED
+
+
+class Going(Protocol):
+    """`in_thread` or `promptly`."""
+
+    async def __call__(self, tree: Tree, work: Callable[[], T]) -> T: ...

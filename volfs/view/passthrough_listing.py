@@ -14,7 +14,7 @@ import trio
 from pyfuse3 import EntryAttributes, ReaddirToken
 
 from volfs.view import passthrough_calls as calls
-from volfs.view.passthrough_held import Directory, Node, in_thread
+from volfs.view.passthrough_held import Directory, Going, Node, in_thread, promptly
 from volfs.view.passthrough_nodes import FIRST, Nodes
 
 _DOTS = (b".", b"..")  # positions 0 and 1
@@ -48,7 +48,8 @@ class Listing:
             while more:
                 at, most, changes = position, room, tree.xattr_changes
                 bare_until = trio.current_time() + self._timeout
-                batch, position, more = await in_thread(tree, lambda: _look(directory, at, most))  # noqa: B023  awaited
+                go: Going = in_thread if directory.names is None else promptly  # how many there are is not known
+                batch, position, more = await go(tree, lambda: _look(directory, at, most))  # noqa: B023  awaited
                 if tree.xattr_changes != changes:
                     bare_until = 0.0
                 taken = self._give(directory.node, batch, token, bare_until)

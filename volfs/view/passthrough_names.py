@@ -20,7 +20,7 @@ from volfs.view import passthrough_calls as calls
 from volfs.view import passthrough_making as making
 from volfs.view.passthrough_attributes import attributes
 from volfs.view.passthrough_calls import Found
-from volfs.view.passthrough_held import File, Node, in_thread
+from volfs.view.passthrough_held import File, Going, Node, in_thread, promptly
 from volfs.view.passthrough_listing import Listing
 from volfs.view.passthrough_nodes import END, FIRST, Nodes
 
@@ -83,7 +83,7 @@ class NameRequests:
     ) -> tuple[FileInfo, EntryAttributes]:
         directory, owner = self._directory(parent, name), self._owner(ctx)
         with self._nodes.using(directory) as tree:
-            fd, found = await in_thread(
+            fd, found = await promptly(
                 tree, lambda: making.create_file(directory.descriptor(), name, flags, mode, owner)
             )
             try:
@@ -98,18 +98,18 @@ class NameRequests:
         if node.tree is not directory.tree:
             raise FUSEError(errno.EXDEV)
         with self._nodes.using(node, directory) as tree:
-            found = await in_thread(tree, lambda: making.make_link(node.descriptor(), directory.descriptor(), new_name))
+            found = await promptly(tree, lambda: making.make_link(node.descriptor(), directory.descriptor(), new_name))
             return self._entry(self._nodes.known(directory, new_name, found), found[1])
 
     async def unlink(self, parent: int, name: bytes, _ctx: RequestContext) -> None:
         directory = self._directory(parent, name)
         with self._nodes.using(directory) as tree:
-            await in_thread(tree, lambda: os.unlink(name, dir_fd=directory.descriptor()))
+            await promptly(tree, lambda: os.unlink(name, dir_fd=directory.descriptor()))
 
     async def rmdir(self, parent: int, name: bytes, _ctx: RequestContext) -> None:
         directory = self._directory(parent, name)
         with self._nodes.using(directory) as tree:
-            await in_thread(tree, lambda: os.rmdir(name, dir_fd=directory.descriptor()))
+            await promptly(tree, lambda: os.rmdir(name, dir_fd=directory.descriptor()))
 
     async def rename(
         self, parent_old: int, name_old: bytes, parent_new: int, name_new: bytes, flags: int, _ctx: RequestContext
@@ -140,7 +140,7 @@ class NameRequests:
                 calls.rename(old.descriptor(), name_old, new.descriptor(), name_new, flags)
                 return nodes
 
-            for node, (_, _, directory, name) in zip(await in_thread(tree, work), moves, strict=True):
+            for node, (_, _, directory, name) in zip(await promptly(tree, work), moves, strict=True):
                 if node is None:
                     self._tell(functools.partial(self._invalidate, directory.number, name))
                 else:
@@ -153,20 +153,20 @@ class NameRequests:
 
     # what these share
 
-    async def _on(self, inode: int, work: Callable[[int], T]) -> T:
+    async def _on(self, inode: int, work: Callable[[int], T], go: Going = promptly) -> T:
         node = self._nodes.node(inode)
         with self._nodes.using(node) as tree:
-            return await in_thread(tree, lambda: work(node.descriptor()))
+            return await go(tree, lambda: work(node.descriptor()))
 
-    async def _with(self, fh: int, work: Callable[[int], T]) -> T:
+    async def _with(self, fh: int, work: Callable[[int], T], go: Going = in_thread) -> T:
         file = self._nodes.file(fh)
         with self._nodes.using(file) as tree:
-            return await in_thread(tree, lambda: work(file.descriptor()))
+            return await go(tree, lambda: work(file.descriptor()))
 
     async def _in(self, parent: int, name: bytes, work: Callable[[int], Found]) -> EntryAttributes:
         directory = self._directory(parent, name)
         with self._nodes.using(directory) as tree:
-            fd, status = await in_thread(tree, lambda: work(directory.descriptor()))
+            fd, status = await promptly(tree, lambda: work(directory.descriptor()))
             return self._entry(self._nodes.known(directory, name, (fd, status)), status)
 
     def _directory(self, inode: int, name: bytes) -> Node:
