@@ -73,7 +73,7 @@ class _Wait:
         self._registered: set[int] = set()
         self._steps: _Steps | None = None
         self._alone = False
-        self._seen = [0, 0]  # steps of others at the last two turns: trio takes the tasks of one turn in any order
+        self._seen = [-1, -1]  # steps of others at the last two turns: trio takes the tasks of one turn in any order
         self._began = 0.0
 
     async def __call__(self, descriptor: int) -> None:
