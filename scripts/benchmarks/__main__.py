@@ -5,8 +5,10 @@ import importlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.benchmarks import plot
-from scripts.benchmarks.lines import Line, Results, significant, slower
+from scripts.benchmarks.lines import OURS, Line, Results, slower
+from scripts.benchmarks.peers import kept
 
 HERE = Path(__file__).resolve().parent
-PARTS = ("start", "data", "http", "containers", "browse", "rest")
+PARTS = ("cli", "http", "remove", "run", "usage", "browse", "downtime", "rest", "start", "data")
 RESULTS = HERE / "results.json"
 FIGURES = HERE.parent / "figures"
 
@@ -27,26 +30,33 @@ def main() -> int:
     words = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     words.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; without any, all")
     words.add_argument(
-        "--quick", action="store_true", help="smaller sizes and fewer rounds: minutes instead of an hour"
+        "--quick", action="store_true", help="smaller sizes, fewer rounds: three minutes instead of twenty"
     )
     words.add_argument("--compare", metavar="OLD.json", type=Path, help="say what got slower since")
-    words.add_argument("--output", type=Path, default=None, help=f"where the results go [{RESULTS.name} of a full run]")
+    words.add_argument("--output", type=Path, help=f"where the results go [{RESULTS.name} beside this, of a full run]")
     asked = words.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         words.error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     if os.geteuid() != 0:
         words.error("it mounts, and starts dockerd: run it as root")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     results = Results(_machine())
-    for part in asked.parts or PARTS:
-        print(f"measuring {part} …", file=sys.stderr, flush=True)
-        found = importlib.import_module(f"scripts.benchmarks.{part}").measure(asked.quick)
-        results.lines += found
-        _print(part, found)
+    with kept:
+        for part in asked.parts or PARTS:
+            results.lines += _measured(part, asked.quick)
     _keep(results, asked.output or (RESULTS if not asked.quick and not asked.parts else None))
     if asked.compare:
-        worse = slower(results.lines, _load(asked.compare))
-        print("\n".join(worse) or "nothing got slower")
+        print("\n".join(slower(results.lines, _load(asked.compare))) or "nothing got slower")
     return 0
+
+
+def _measured(part: str, quick: bool) -> list[Line]:
+    """One part, printed."""
+    print(f"measuring {part} …", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    found: list[Line] = importlib.import_module(f"scripts.benchmarks.{part}").measure(quick)
+    _print(f"{part}, measured in {time.monotonic() - began:.0f} s", found)
+    return found
 
 
 def _machine() -> dict[str, str]:
@@ -61,16 +71,14 @@ def _machine() -> dict[str, str]:
     }
 
 
-def _print(part: str, lines: list[Line]) -> None:
-    peers = sorted({who for line in lines for who in line.values} - {"volfs"})
-    table = Table("what", "unit", "volfs", *peers, "ratio", "goal", title=part, title_justify="left")
+def _print(title: str, lines: list[Line]) -> None:
+    ours = [who for who in OURS if any(who in line.values for line in lines)]
+    peers = list(dict.fromkeys(who for line in lines for who in line.values if who not in OURS))
+    table = Table("what", "unit", *ours, *peers, "goals", title=title, title_justify="left")
     for line in lines:
-        ratio = line.ratio()
-        shown = significant(ratio) if ratio is not None else "-"
-        table.add_row(line.what, line.unit, line.cell("volfs"), *map(line.cell, peers), shown, line.goal)
-        if line.notes:
-            table.add_row(f"  {line.notes}")
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+        verdicts = "\n".join(filter(None, map(line.verdict, line.goals)))
+        table.add_row(line.what, line.unit, *map(line.cell, [*ours, *peers]), verdicts)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _keep(results: Results, path: Path | None) -> None:
@@ -78,9 +86,9 @@ def _keep(results: Results, path: Path | None) -> None:
     if path is None:
         return
     path.write_text(json.dumps(asdict(results), indent=1) + "\n")
-    for part in {line.part for line in results.lines}:
-        lines = [line for line in results.lines if line.part == part]
-        (FIGURES / f"bench-{part}.svg").write_text(plot.chart(f"{part}: shorter is better", lines))
+    if path == RESULTS:
+        for name, picture in plot.pictures(results.lines).items():
+            (FIGURES / f"bench-{name}.svg").write_text(picture)
 
 
 def _load(path: Path) -> list[Line]:

@@ -1,77 +1,54 @@
 """Browsing many volumes as a person does, beside the real directory and Docker's client."""
 
 import os
-import subprocess
 
 from scripts.benchmarks.lines import Line
-from scripts.benchmarks.peers import Served, alternate, at_once, dockerd, place, populate, run, seconds, volfs
+from scripts.benchmarks.peers import Served, alternate, dockerd, make, many, place, run, seconds, socket_of, volfs
 
 PART = "browse"
 
 
 def measure(quick: bool) -> list[Line]:
-    """`ls`, `ls -l`, and texts of many; then the longest wait over a kill."""
-    count, rounds, docker_count = (5_000, 3, 500) if quick else (100_000, 5, 1_000)
-    with place() as directory:
-        populate(directory / "volfs" / "root", count)
-        with volfs(directory / "volfs") as served:
-            lines = _listings(served, count, rounds)
-            lines.append(_downtime(served, count, rounds))
-        with volfs(directory / "few") as served, dockerd(directory / "docker") as docker:
-            for socket in (served.socket, docker.place / "docker.sock"):
-                at_once(8, socket, lambda api, own: [_make(api, f"v{own}-{n}") for n in range(docker_count // 8)])
-            names = sorted(os.listdir(served.view))
-            lines.append(_texts(served, docker.host, names, rounds))
-            lines.append(_command(served, docker.host, len(names), rounds))
+    """`ls`, `ls -l` first and again, `find` of all; the texts of many beside `docker volume inspect`."""
+    count, rounds, texts = (5_000, 2, 200) if quick else (100_000, 4, 1_000)
+    with volfs(many(count)) as served:
+        lines = [_first(served, count), *_listings(served, count, rounds)]
+    with volfs(many(texts * 10)) as served:
+        lines.append(_find(served, texts * 10, rounds))
+    with place() as directory, volfs(directory / "few") as served, dockerd(directory / "docker") as docker:
+        for who in (served, docker):
+            make(socket_of(who), texts, "v")
+        names = sorted(os.listdir(served.view))
+        acts = {
+            "volfs": lambda: seconds(lambda: run("cat", *(served.view / name / "meta" for name in names))),
+            "docker": lambda: seconds(lambda: run("docker", "-H", docker.host, "volume", "inspect", *names)),
+        }
+        what = f"cat */meta of {len(names):,}, docker volume inspect"
+        lines.append(Line(PART, what, "s", alternate(rounds, acts), ("volfs < 1 docker",)))
     return lines
 
 
-def _make(api: object, name: str) -> None:
-    api("POST", "/volumes/create", {"Name": name})  # type: ignore[operator]
+def _first(served: Served, count: int) -> Line:
+    """`ls -l` when the kernel knows nothing of the view yet, once for each start."""
+    values = {
+        "volfs": [seconds(lambda: run("ls", "-l", served.view))],
+        "directory": [seconds(lambda: run("ls", "-l", served.root / "volumes"))],
+    }
+    return Line(PART, f"ls -l of {count:,} volumes, first", "s", values, ("volfs <= 1.5 directory",))
 
 
 def _listings(served: Served, count: int, rounds: int) -> list[Line]:
-    real = served.root / "volumes"
     lines = []
-    for words, goal in (("ls", ""), ("ls -l", "<= 1.5")):
-        acts = {
-            "volfs": lambda: seconds(lambda: run(*words.split(), served.view)),  # noqa: B023
-            "directory": lambda: seconds(lambda: run(*words.split(), real)),  # noqa: B023
-        }
-        lines.append(Line(PART, f"{words} of {count} volumes", "s", alternate(rounds, acts), "directory", goal))
-    find = ["find", served.view, "-maxdepth", "2", "-name", "opts.json", "-path", "*/volume-00*"]
-    values = {"volfs": [seconds(lambda: run(*find)) for _ in range(rounds)]}
-    lines.append(Line(PART, "find -maxdepth 2 -name opts.json", "s", values))
+    for words, goals in ((["ls"], ()), (["ls", "-l"], ("volfs <= 1.5 directory",))):
+        places = {"volfs": served.view, "directory": served.root / "volumes"}
+        acts = {who: lambda at=at: seconds(lambda: run(*words, at)) for who, at in places.items()}  # noqa: B023
+        again = ", again" if len(words) > 1 else ""
+        lines.append(Line(PART, f"{' '.join(words)} of {count:,} volumes{again}", "s", alternate(rounds, acts), goals))
     return lines
 
 
-def _downtime(served: Served, count: int, rounds: int) -> Line:
-    def once() -> float:
-        times = served.log().count(" ready ")
-        served.kill_daemon()
-        waited = seconds(lambda: os.stat(served.view / "volume-000001" / "meta"))
-        served.ready(times + 1)
-        return waited
-
-    values = {"volfs": [once() for _ in range(rounds)]}
-    return Line(PART, f"wait of a stat when the daemon is killed, {count} volumes", "s", values, goal="< 0.5 s")
-
-
-def _texts(served: Served, host: str, names: list[str], rounds: int) -> Line:
-    acts = {
-        "volfs": lambda: seconds(lambda: run("cat", *(served.view / name / "meta" for name in names))),
-        "docker": lambda: seconds(lambda: run("docker", "-H", host, "volume", "inspect", *names)),
-    }
-    return Line(PART, f"{len(names)} metas / docker volume inspect", "s", alternate(rounds, acts), "docker", "< 1")
-
-
-def _command(served: Served, host: str, count: int, rounds: int) -> Line:
-    volfs_ls = [os.path.join(os.path.dirname(os.sys.executable), "volfs"), "--host", served.socket, "ls"]  # type: ignore[attr-defined]
-    acts = {
-        "volfs": lambda: seconds(lambda: run(*volfs_ls)),
-        "docker": lambda: seconds(lambda: run("docker", "-H", host, "volume", "ls")),
-    }
-    subprocess.run([str(word) for word in volfs_ls], check=True, stdout=subprocess.DEVNULL)
-    return Line(
-        PART, f"volfs ls / docker volume ls, {count} volumes", "s", alternate(rounds, acts), "docker", "< 0.15 s"
-    )
+def _find(served: Served, count: int, rounds: int) -> Line:
+    search = ["-maxdepth", "2", "-name", "opts.json"]
+    places = {"volfs": served.view, "directory": served.root / "volumes"}
+    acts = {who: lambda at=at: seconds(lambda: run("find", at, *search)) for who, at in places.items()}
+    return Line(PART, f"find -maxdepth 2 -name opts.json of {count:,}", "s", alternate(rounds, acts))

@@ -1,8 +1,11 @@
-"""Who is measured: a volfs of the benchmark's own, and a dockerd; taken away whatever happens."""
+"""Who is measured, and on what: volfs and dockerd of the benchmark's own, a place on the disk; gone afterwards."""
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +19,12 @@ from tests.journeys.docker_daemon import IMAGE, Docker
 
 __all__ = ["IMAGE", "Docker", "Served"]
 
+VOLFS = Path(sys.executable).with_name("volfs")
+MANY_FILES = 12_000_000  # inodes of the file system for many volumes
+_EXT4_SHUTDOWN, _WITHOUT_A_WORD = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH
+kept = contextlib.ExitStack()
+"""What parts of one run share; closed at its end."""
+
 
 @contextlib.contextmanager
 def place() -> Iterator[Path]:
@@ -25,6 +34,67 @@ def place() -> Iterator[Path]:
         yield directory
     finally:
         subprocess.run(["rm", "-rf", directory], check=False)
+
+
+@contextlib.contextmanager
+def wide_place() -> Iterator[Path]:
+    """An ext4 of its own in a sparse file: removing a million directories one by one would take minutes."""
+    with place() as directory, contextlib.ExitStack() as undo:
+        image, inside = directory / "ext4", directory / "in"
+        inside.mkdir()
+        with image.open("wb") as file:
+            file.truncate(60 << 30)
+        later = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
+        run("mkfs.ext4", "-q", "-m", "0", "-N", MANY_FILES, "-E", later, image)
+        show = ["losetup", "--direct-io=on", "--find", "--show", image]
+        loop = subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip()
+        undo.callback(run, "losetup", "--detach", loop)
+        run("mount", "-o", "noinit_itable", loop, inside)
+        undo.callback(run, "umount", inside)
+        undo.callback(_give_up, inside)
+        yield inside
+
+
+def _give_up(mounted: Path) -> None:
+    """What is not on the disk yet need not get there."""
+    descriptor = os.open(mounted, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, _EXT4_SHUTDOWN, struct.pack("I", _WITHOUT_A_WORD))
+    finally:
+        os.close(descriptor)
+
+
+@functools.cache
+def _wide() -> Path:
+    return kept.enter_context(wide_place())
+
+
+@functools.cache
+def many(count: int) -> Path:
+    """A directory whose `root` has `count` volumes called volume-000000 and so on; all parts of a run share it."""
+    directory = _wide() / str(count)
+    directory.mkdir()
+    populate(directory / "root", count)
+    os.sync()
+    return directory
+
+
+def wide_directory(name: str) -> Path:
+    """A new directory beside those of `many`."""
+    directory = _wide() / name
+    directory.mkdir()
+    return directory
+
+
+@contextlib.contextmanager
+def flushing_nothing() -> Iterator[None]:
+    """While dockerd fills its root: it syncs every volume, which is not what is measured."""
+    run("mount", "-o", "remount,barrier=0", _wide())
+    try:
+        yield
+    finally:
+        os.sync()
+        run("mount", "-o", "remount,barrier=1", _wide())
 
 
 @contextlib.contextmanager
@@ -57,6 +127,11 @@ def populate(root: Path, count: int) -> None:
     subprocess.run([sys.executable, PROJECT / "scripts" / "populate", root, str(count)], check=True)
 
 
+def socket_of(who: Served | Docker) -> Path:
+    """Where its Engine API is."""
+    return who.socket if isinstance(who, Served) else who.place / "docker.sock"
+
+
 def seconds(act: Callable[[], object]) -> float:
     """How long it takes."""
     began = time.perf_counter()
@@ -82,7 +157,6 @@ class Api:
     """The Engine API on a socket, over one connection that is kept."""
 
     def __init__(self, socket: Path | str) -> None:
-        self._socket = socket
         self._connection = UnixConnection(Path(socket))
 
     def __call__(self, method: str, path: str, body: object = None) -> bytes:
@@ -94,6 +168,10 @@ class Api:
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:200]!r}")
         return content
+
+    def create(self, name: str) -> None:
+        """A volume of the local driver."""
+        self("POST", "/volumes/create", {"Name": name})
 
     def close(self) -> None:
         self._connection.close()
@@ -109,3 +187,14 @@ def at_once(clients: int, socket: Path | str, act: Callable[[Api, int], object])
 
     with ThreadPoolExecutor(clients) as threads:
         return seconds(lambda: list(threads.map(one, range(clients))))
+
+
+def make(socket: Path, count: int, prefix: str) -> None:
+    """`count` volumes called PREFIX-0-000000 and so on, by eight clients."""
+    at_once(8, socket, lambda api, own: [api.create(f"{prefix}-{own}-{number:06}") for number in range(count // 8)])
+
+
+def resident(*pids: int) -> float:
+    """Megabytes of memory that these processes hold together."""
+    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

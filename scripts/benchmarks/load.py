@@ -8,6 +8,8 @@ be in the kernel's cache is made there, under names that were never asked for. O
 
 import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -116,6 +118,36 @@ def read_random(here: str, below: str, size: int) -> tuple[int, float]:
         os.close(fd)
 
 
+def copy_tree(here: str, below: str, size: int) -> tuple[int, float]:
+    """As `git clone` leaves one: small files in directories, copied by cp."""
+    for number in range(size // 20):
+        os.makedirs(f"{below}/tree/{number}")
+        _files(f"{below}/tree/{number}", 20, 2000)
+    copy = ["cp", "-a", f"{here}/tree", f"{here}/copy"]
+    return size, _timed(lambda: subprocess.run(copy, check=True))
+
+
+def remove_tree(here: str, below: str, size: int) -> tuple[int, float]:
+    for number in range(size // 20):
+        os.makedirs(f"{below}/tree/{number}")
+        _files(f"{below}/tree/{number}", 20, 0)
+    return size, _timed(lambda: shutil.rmtree(f"{here}/tree"))
+
+
+def sqlite_insert(here: str, below: str, size: int) -> tuple[int, float]:
+    """Each one committed, as durable as sqlite makes it."""
+    count = max(20, size // 10)
+    with sqlite3.connect(f"{here}/database") as database:
+        database.execute("create table t (a integer primary key, b text)")
+
+        def insert() -> None:
+            for number in range(count):
+                database.execute("insert into t values (?, ?)", (number, "x" * 100))
+                database.commit()
+
+        return count, _timed(insert)
+
+
 PARTS: dict[str, Part] = {
     "stat_first": stat_first,
     "stat_again": stat_again,
@@ -128,7 +160,15 @@ PARTS: dict[str, Part] = {
     "write_big": write_big,
     "read_big": read_big,
     "read_random": read_random,
+    "copy_tree": copy_tree,
+    "remove_tree": remove_tree,
+    "sqlite_insert": sqlite_insert,
 }
+CACHED = ("stat_again", "read_again", "list_long")
+"""Where a cache can help who serves it."""
+BIG = ("write_big", "read_big", "copy_tree", "remove_tree", "sqlite_insert")
+"""Long enough with any size."""
+UNITS = {"write_big": "MB/s", "read_big": "MB/s", "list_long": "files/s", "copy_tree": "files/s"}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The naive way to serve a directory with pyfuse3, as a peer for the bench: naive.py DIRECTORY MOUNTPOINT
 
 An inode is a path, each request does its system calls where it is, nothing is cached. It is what one writes first; it
-knows no hard links, no renames of open directories and no symlink races.
+knows no hard links, no renames of open directories and no symlink races, and no buffers fit for O_DIRECT.
 """
 
 # ruff: noqa: ARG002  pyfuse3 says what is given
@@ -67,11 +67,11 @@ class Naive(pyfuse3.Operations):
         return await self.getattr(inode)
 
     async def open(self, inode, flags, ctx):
-        return pyfuse3.FileInfo(fh=os.open(self._paths[inode], flags & ~os.O_CREAT))
+        return pyfuse3.FileInfo(fh=os.open(self._paths[inode], flags & ~(os.O_CREAT | os.O_DIRECT)))
 
     async def create(self, parent, name, mode, flags, ctx):
         path = self._path(parent, name)
-        fd = os.open(path, flags | os.O_CREAT, mode)
+        fd = os.open(path, flags & ~os.O_DIRECT | os.O_CREAT, mode)
         entry = self._entry(path)
         self._paths[entry.st_ino] = path
         return pyfuse3.FileInfo(fh=fd), entry

@@ -1,0 +1,61 @@
+"""Starting a container with a volume, and the same beside a mount table after very many volumes were touched."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.benchmarks.lines import Line
+from scripts.benchmarks.peers import IMAGE, Docker, Served, alternate, dockerd, many, place, seconds, volfs
+from volfs.settings import MAX_BINDS
+
+PART = "run"
+
+
+def measure(quick: bool) -> list[Line]:
+    """`docker run` with volfs and with the local driver, in turn; then with binds and, after them, without."""
+    rounds, touched = (3, 1_000) if quick else (10, 10_000)
+    with place() as directory, dockerd(directory / "docker", image=True) as docker:
+        with _plugin(docker, directory / "volfs") as (_, driver):
+            docker("volume", "create", "-d", driver, "ours")
+            docker("volume", "create", "theirs")
+            runs = {"volfs": lambda: _once(docker, "ours"), "local": lambda: _once(docker, "theirs")}
+            alternate(1, runs)
+            found = alternate(rounds, runs)
+        with _plugin(docker, many(touched), "--max-binds", str(MAX_BINDS if not quick else 100)) as (served, _):
+            table = _beside_binds(docker, served, touched, rounds)
+    return [Line(PART, "docker run --rm -v v:/d", "s", found, ("volfs <= 1.05 local",)), *table]
+
+
+@contextmanager
+def _plugin(docker: Docker, directory: Path, *arguments: str) -> Iterator[tuple[Served, str]]:
+    """volfs as a plugin of a name of its own, so that nobody else's Docker meets it by chance."""
+    driver = f"volfs-bench-{os.getpid()}-{directory.name}"
+    with volfs(directory, "--plugin-socket", f"/run/docker/plugins/{driver}.sock", *arguments) as served:
+        yield served, driver
+        docker("volume", "prune", "-af", check=False)
+
+
+def _once(docker: Docker, volume: str) -> float:
+    return seconds(lambda: docker.run("--rm", "-v", f"{volume}:/d", IMAGE, "/bin/sh", "-c", "echo x > /d/x"))
+
+
+def _beside_binds(docker: Docker, served: Served, touched: int, rounds: int) -> list[Line]:
+    """The local driver's volume is used, so that only the table differs."""
+    docker("volume", "create", "theirs")
+    before = alternate(rounds, {"local": lambda: _once(docker, "theirs")})["local"]
+    took = seconds(lambda: [os.stat(served.view / f"volume-{number:06}" / "_data") for number in range(touched)])
+    binds = len(served.mounts()) - 1
+    after = alternate(rounds, {"volfs": lambda: _once(docker, "theirs")})["volfs"]
+    most = int(served._arguments[-1])  # noqa: SLF001 what it was started with
+    return [
+        Line(
+            PART,
+            f"binds after touching {touched:,} volumes",
+            "binds",
+            {"volfs": [binds]},
+            (f"volfs <= {most * 5 // 4}",),
+        ),
+        Line(PART, "a touch that binds", "ms", {"volfs": [1000 * took / touched]}),
+        Line(PART, "docker run beside them", "s", {"volfs": after, "no-binds": before}, ("volfs <= 1.05 no-binds",)),
+    ]
