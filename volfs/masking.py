@@ -14,7 +14,7 @@ _PAIR = re.compile(
     rf"""([\w.-]{{0,64}}(?:{_NAMES})[\w.-]{{0,64}}(?:\\?["'])?\s?(?:=|(?<=["'])\s?:|:(?=[^\s/:]))\s?(?:\\?["'])?)([^\s,;&"'\\}}]+)""",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"(//[^/@:\s]*:)[^\s@]+@")
+_ADDRESS = re.compile(r"(//[^/@:\s]{0,256}:)[^\s@]{1,256}@")  # bounded: else a text of many slashes takes its square
 
 
 def is_secret(key: str) -> bool:

@@ -124,6 +124,7 @@ def test_a_size_is_read_as_go_units_does(text, size):
         ("1,000", 'strconv.ParseFloat: parsing "1,000": invalid syntax'),
         ("1__0", 'strconv.ParseFloat: parsing "1__0": invalid syntax'),
         (".", 'strconv.ParseFloat: parsing ".": invalid syntax'),
+        ("0x1p990p", "invalid size: '0x1p990p': value out of range"),
         ("1e999", 'strconv.ParseFloat: parsing "1e999": value out of range'),
     ],
 )

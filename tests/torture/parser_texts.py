@@ -38,7 +38,11 @@ DEVICES = (
     b"//[::1]/share",
 )
 DRIVER_OPTIONS = tuple(b"type=cifs\0device=" + one + b"\0o=addr=h,pass=x\0size=0" for one in DEVICES)
-SIZES = (b"1.5g", b"1 KiB", b"1e3", b"0x1p4", b"1_000", b"5 ", b".5m", b"18446744073709551616")
+TOLD = (
+    *(one + b"\0" + one for one in DRIVER_OPTIONS),
+    b"a//b:c@d\0device=//u:p@h/" + b"?token=********" * 40,  # what is hidden looks like what hides it
+)
+SIZES = (b"0x1p990p", b"1.5g", b"1 KiB", b"1e3", b"0x1p4", b"1_000", b"5 ", b".5m", b"18446744073709551616")
 OPTS = (
     b'{"MountType":"nfs","MountOpts":"addr=10.0.0.1,password=x","MountDevice":":/a","Quota":{"Size":0}}',
     b'{"mounttype":"a\\u003c","Quota":{"size":18446744073709551615},"quota":null}',

@@ -226,7 +226,7 @@ PARSERS: dict[str, Parser] = {
     "mount options": Parser(of_text(_mount_words), texts.MOUNT_OPTIONS),
     "driver options": Parser(_driver_options, texts.DRIVER_OPTIONS),
     "device for people": Parser(of_text(options.masked_device), texts.DEVICES),
-    "what somebody said": Parser(_told, tuple(one + b"\0" + one for one in texts.DRIVER_OPTIONS)),
+    "what somebody said": Parser(_told, texts.TOLD),
     "size": Parser(of_text(options.ram_in_bytes), texts.SIZES),
     "opts.json": of_json(options.from_text, texts.OPTS),
     "opts.json and meta.json": of_json(_record, texts.RECORDS, parts=2),

@@ -5,17 +5,17 @@ characters is found only where its name is beside it: as a word of its own it wo
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import quote, unquote
 
-from volfs.driver.options import masked_device
+from volfs.driver.options import device_secrets, masked_device
 from volfs.errors import HostError, VolfsError
 from volfs.masking import MASK, is_secret, masked_text
 from volfs.mount import options as mount_options
 
 SHORTEST = 4
+_LONGEST_BEGINNING = 4096  # characters; errors that are cut off are shorter
 
 
 def secrets_of(options: Mapping[str, str] | None) -> frozenset[str]:
@@ -28,9 +28,16 @@ def without(text: str, secrets: frozenset[str]) -> str:
     """`text` without these, also where it was cut off in one, and without what looks like one."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
-        begun = next((size for size in range(len(secret) - 1, SHORTEST - 1, -1) if text.endswith(secret[:size])), 0)
-        text = text[:-begun] + MASK if begun else text
+        text = _without_beginning(text, secret)
     return masked_text(text)
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """`text` without the part of the secret that it ends with, if it does."""
+    at = text.find(secret[:SHORTEST], max(0, len(text) - min(len(secret), _LONGEST_BEGINNING)))
+    while at != -1 and not secret.startswith(text[at:]):
+        at = text.find(secret[:SHORTEST], at + 1)
+    return text if at == -1 else text[:at] + MASK
 
 
 def without_inside(status: Mapping[str, object], secrets: frozenset[str]) -> dict[str, object]:
@@ -77,12 +84,8 @@ def _secrets(key: str, value: str) -> Iterator[str]:
     if is_secret(key):
         yield value
     yield from mount_options.secrets(value)
-    hidden = masked_device(value)
-    if hidden != value:  # what the masks stand for is what is between their surroundings
-        pattern = "(.*)".join(re.escape(part) for part in hidden.split(MASK))
-        if match := re.fullmatch(pattern, value, re.DOTALL):
-            for one in match.groups():
-                yield from {one, *one.split("/")}  # to a resolver, `//user:half/half@host` is a host called `user:half`
+    for one in device_secrets(value):
+        yield from {one, *one.split("/")}  # to a resolver, `//user:half/half@host` is a host called `user:half`
 
 
 def _ways(secret: str) -> Iterator[str]:

@@ -79,7 +79,10 @@ def ram_in_bytes(text: str) -> int:
     size = _float(number)
     if size < 0:
         raise Invalid(f"invalid size: '{text}'")
-    return int(size * _multiple(suffix))
+    bytes_ = size * _multiple(suffix)
+    if bytes_ == float("inf"):
+        raise Invalid(f"invalid size: '{text}': value out of range")
+    return int(bytes_)
 
 
 def to_text(options: Mapping[str, str]) -> bytes:
@@ -124,6 +127,13 @@ def masked_device(device: str) -> str:
     """`device` with the password of `user:password@` and secret query parameters masked."""
     without = _URL_PASSWORD.sub(rf"\1{MASK}@", device)
     return _URL_PARAMETER.sub(_masked_parameter, without)
+
+
+def device_secrets(device: str) -> list[str]:
+    """The values that `masked_device` hides."""
+    password = _URL_PASSWORD.search(device)
+    values = [value for _, key, value in _URL_PARAMETER.findall(device) if is_secret(key)]
+    return values + ([device[password.end(1) : password.end() - 1]] if password else [])
 
 
 def cifs_host(device: str) -> str | None:
