@@ -1,12 +1,11 @@
 """The FUSE protocol, nothing else: requests on control nodes are answered from the service and `tree`, those on data
-go to `passthrough`, those on `_data` itself wait for the bind.
+go to `passthrough`, those on `_data` itself wait for the bind. What only data answers is in `operations_data`.
 
 Law: every handler is `answered`: what it raises becomes an errno. Nothing here touches a volume's store.
 """
 
 import errno
 import os
-from collections.abc import Sequence
 
 import pyfuse3
 from pyfuse3 import FUSEError
@@ -15,6 +14,7 @@ from volfs.driver.names import file_name, name_of_file
 from volfs.view.answers import SECOND, answered, entry, statvfs_data
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import ROOT, NodeKind, inode, split
+from volfs.view.operations_data import Context, DataRequests, Entry
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, meta_text, opts_text, root_attributes
 from volfs.volume.service import VolumeService
@@ -23,12 +23,8 @@ from volfs.volume.volume import State, Volume
 LONGEST_NAME = 255  # bytes, as in any directory; FUSE itself lets 1024 through
 LISTED_AT_ONCE = 1024  # volumes looked up for one readdir request; what does not fit is asked for again
 
-Context = pyfuse3.RequestContext
-Entry = pyfuse3.EntryAttributes
-Fields = pyfuse3.SetattrFields
 
-
-class Operations(pyfuse3.Operations):
+class Operations(DataRequests):
     """The requests that the kernel sends for the view."""
 
     supports_dot_lookup = False
@@ -36,10 +32,9 @@ class Operations(pyfuse3.Operations):
     enable_acl = False  # on only where data is always served through FUSE: `ls -l` asks for the ACL of every volume
 
     def __init__(self, service: VolumeService, plane: DataPlane, passthrough: Passthrough, door: Door) -> None:
-        super().__init__()
+        super().__init__(passthrough)
         self._service = service
         self._plane = plane
-        self._data = passthrough
         self._door = door
         self._meta: tuple[tuple[int, int], bytes] = (0, 0), b""  # the last one: of which volume, as of which commit
 
@@ -76,11 +71,6 @@ class Operations(pyfuse3.Operations):
             await self._plane.touch(volume.serial, ctx.pid)
             return await self._data.getattr(number, ctx)
         return self._entry(volume, kind)
-
-    @answered
-    async def setattr(self, number: int, wanted: Entry, fields: Fields, fh: int | None, ctx: Context) -> Entry:
-        self._need_data(number)
-        return await self._data.setattr(number, wanted, fields, fh, ctx)
 
     def _entry(self, volume: Volume, kind: NodeKind) -> Entry:
         match kind:
@@ -126,21 +116,6 @@ class Operations(pyfuse3.Operations):
             return await self._data.read(fh, offset, size)
         return self._content(*self._control(fh))[offset : offset + size]
 
-    @answered
-    async def flush(self, fh: int) -> None:
-        if self._data.owns_handle(fh):
-            await self._data.flush(fh)
-
-    @answered
-    async def release(self, fh: int) -> None:
-        if self._data.owns_handle(fh):
-            await self._data.release(fh)
-
-    @answered
-    async def fsync(self, fh: int, datasync: bool) -> None:
-        if self._data.owns_handle(fh):
-            await self._data.fsync(fh, datasync)
-
     # Directories
 
     @answered
@@ -180,28 +155,6 @@ class Operations(pyfuse3.Operations):
                     return
 
     @answered
-    async def releasedir(self, fh: int) -> None:
-        if self._data.owns_handle(fh):
-            await self._data.releasedir(fh)
-
-    @answered
-    async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        if self._data.owns_handle(fh):
-            await self._data.fsyncdir(fh, datasync)
-
-    # Changes: only data can be changed. What is not permitted says EPERM: volumes are made and removed by `volfs`.
-
-    @answered
-    async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, ctx: Context) -> Entry:
-        self._need_data(parent)
-        return await self._data.mknod(parent, name, mode, rdev, ctx)
-
-    @answered
-    async def mkdir(self, parent: int, name: bytes, mode: int, ctx: Context) -> Entry:
-        self._need_data(parent)
-        return await self._data.mkdir(parent, name, mode, ctx)
-
-    @answered
     async def create(
         self, parent: int, name: bytes, mode: int, flags: int, ctx: Context
     ) -> tuple[pyfuse3.FileInfo, Entry]:
@@ -209,45 +162,7 @@ class Operations(pyfuse3.Operations):
         self._send_back(ctx)
         return await self._data.create(parent, name, mode, flags, ctx)
 
-    @answered
-    async def symlink(self, parent: int, name: bytes, target: bytes, ctx: Context) -> Entry:
-        self._need_data(parent)
-        return await self._data.symlink(parent, name, target, ctx)
-
-    @answered
-    async def link(self, number: int, parent: int, name: bytes, ctx: Context) -> Entry:
-        self._need_data(number, parent)
-        return await self._data.link(number, parent, name, ctx)
-
-    @answered
-    async def rename(
-        self, old_parent: int, old_name: bytes, new_parent: int, new_name: bytes, flags: int, ctx: Context
-    ) -> None:
-        self._need_data(old_parent, new_parent)
-        await self._data.rename(old_parent, old_name, new_parent, new_name, flags, ctx)
-
-    @answered
-    async def unlink(self, parent: int, name: bytes, ctx: Context) -> None:
-        self._need_data(parent)
-        await self._data.unlink(parent, name, ctx)
-
-    @answered
-    async def rmdir(self, parent: int, name: bytes, ctx: Context) -> None:
-        self._need_data(parent)
-        await self._data.rmdir(parent, name, ctx)
-
-    @answered
-    async def write(self, fh: int, offset: int, data: bytes) -> int:
-        if not self._data.owns_handle(fh):
-            raise FUSEError(errno.EBADF)
-        return await self._data.write(fh, offset, data)
-
     # The rest
-
-    @answered
-    async def readlink(self, number: int, ctx: Context) -> bytes:
-        self._need_data(number, otherwise=errno.EINVAL)
-        return await self._data.readlink(number, ctx)
 
     @answered
     async def getxattr(self, number: int, name: bytes, ctx: Context) -> bytes:
@@ -258,32 +173,9 @@ class Operations(pyfuse3.Operations):
         return await self._data.getxattr(number, name, ctx)
 
     @answered
-    async def setxattr(self, number: int, name: bytes, value: bytes, ctx: Context) -> None:
-        self._need_data(number, otherwise=errno.ENOTSUP)
-        await self._data.setxattr(number, name, value, ctx)
-
-    @answered
-    async def listxattr(self, number: int, ctx: Context) -> Sequence[bytes]:
-        return await self._data.listxattr(number, ctx) if self._is_data(number) else []
-
-    @answered
-    async def removexattr(self, number: int, name: bytes, ctx: Context) -> None:
-        self._need_data(number, otherwise=errno.ENOTSUP)
-        await self._data.removexattr(number, name, ctx)
-
-    @answered
     async def statfs(self, ctx: Context) -> pyfuse3.StatvfsData:  # noqa: ARG002
         # The request does not say which inode was asked for: everything has the room that the root has.
         return statvfs_data(await self._service.room())
-
-    async def forget(self, numbers: Sequence[tuple[int, int]]) -> None:
-        self._data.forget([(number, count) for number, count in numbers if self._data.owns(number)])
-
-    def _is_data(self, number: int) -> bool:
-        if self._data.owns(number):
-            return True
-        node = split(number)
-        return node is not None and node[1] is NodeKind.DATA
 
     def _send_back(self, ctx: Context) -> None:
         """Who walked past `_data` just before its bind was there is sent back: on ESTALE open(2) walks again.
@@ -292,10 +184,6 @@ class Operations(pyfuse3.Operations):
         """
         if self._plane.overtook(ctx.pid):
             raise FUSEError(errno.ESTALE)
-
-    def _need_data(self, *numbers: int, otherwise: int = errno.EPERM) -> None:
-        if not all(map(self._is_data, numbers)):
-            raise FUSEError(otherwise)
 
     def _control(self, number: int) -> tuple[Volume, NodeKind]:
         """The volume and kind of a control inode; ESTALE when the volume is gone, so that the kernel looks again."""

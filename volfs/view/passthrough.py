@@ -22,6 +22,7 @@ import pyfuse3
 import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext, SetattrFields, StatvfsData
 
+from volfs.view import passthrough_at_once as at_once
 from volfs.view import passthrough_calls as calls
 from volfs.view.passthrough_attributes import permits, statistics
 from volfs.view.passthrough_held import Directory, File, Going, Root, in_thread, promptly
@@ -134,9 +135,7 @@ class Passthrough(NameRequests):
 
         in_use = node.handles > 0
         with suppress(BlockingIOError):
-            fd = self._nodes.at_once(
-                node, lambda held: calls.open_file_at_once(held, flags, strip=strip, in_use=in_use)
-            )
+            fd = self._nodes.at_once(node, lambda held: at_once.open_file(held, flags, strip=strip, in_use=in_use))
             return self._opened(File(node, fd, flags, strip=strip))
         with self._nodes.using(node) as tree:
             fd = await in_thread(tree, lambda: calls.open_file(node.descriptor(), flags, strip=strip, in_use=in_use))
@@ -146,7 +145,7 @@ class Passthrough(NameRequests):
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         with suppress(BlockingIOError):
-            return self._nodes.at_once(self._nodes.file(fh), lambda fd: calls.read_at_once(fd, size, off))
+            return self._nodes.at_once(self._nodes.file(fh), lambda fd: at_once.read(fd, size, off))
         return await self._with(fh, lambda fd: os.pread(fd, size, off))
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:

@@ -4,10 +4,6 @@ Law: a name is one component and is resolved below a directory's descriptor, by 
 follows no symlink; no path is ever joined. `/proc/self/fd/N` stands for the very inode that N holds, whatever became of
 its names. Like the bind mount that it stands in for, nothing crosses into a mount that lies inside the volume: such a
 name answers EXDEV and is left out of listings. Nothing here knows trio, or a number of the view.
-
-What is `at once` never waits, not even for a disk: it asks what the kernel has in memory, and where that is not all it
-raises BlockingIOError. That holds on the file systems that `never_asks_elsewhere` knows; only there may the event loop
-do it itself.
 """
 
 import ctypes
@@ -18,23 +14,19 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 Found = tuple[int, os.stat_result]
 """A new O_PATH descriptor, which belongs to whoever receives it, and what fstat says of it."""
 
-_HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 KEPT = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 """What of a caller's open flags the real open gets. O_APPEND not: the kernel has chosen the offset already, and may
 send another process's mmap'ed pages through this very handle. O_DIRECT and O_NOATIME are hints that may be lost."""
 
 _NAMESPACES = (b"user.", b"security.", b"system.posix_acl_")
 
-_SYS_OPENAT2 = 437  # the same on every Linux architecture that Python runs on
-_RESOLVE_STAYS = 0x01 | 0x04 | 0x08  # RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
-_RESOLVE_CACHED = 0x20  # since Linux 5.12
-_TMPFS = 0x01021994
-_LOCAL = {0xEF53, 0x58465342, 0x9123683E, _TMPFS}  # statfs(2): ext4, xfs, btrfs, tmpfs
+SYS_OPENAT2 = 437  # the same on every Linux architecture that Python runs on
+RESOLVE_STAYS = 0x01 | 0x04 | 0x08  # RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _UTIME_OMIT = (1 << 30) - 2
@@ -42,7 +34,7 @@ _UNCHANGED = 0xFFFFFFFF
 _SETID = stat.S_ISUID | stat.S_ISGID
 
 
-class _OpenHow(ctypes.Structure):
+class OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
@@ -60,13 +52,7 @@ _fchownat = _libc["fchownat"]
 _fchownat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int]
 _utimensat = _libc["utimensat"]
 _utimensat.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int]
-_HOW = _OpenHow(_HOLD, 0, _RESOLVE_STAYS)
-_HOW_CACHED = _OpenHow(_HOLD, 0, _RESOLVE_STAYS | _RESOLVE_CACHED)
-_at_once = ctypes.PyDLL(None, use_errno=True)["syscall"]  # keeps the interpreter's lock: it is back in no time
-_at_once.argtypes = _openat2.argtypes
-_at_once.restype = ctypes.c_long
-_fstatfs = _libc["fstatfs"]
-_fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
+_HOW = OpenHow(HOLD, 0, RESOLVE_STAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +84,6 @@ def find(directory: int, name: bytes) -> Found:
     except BaseException:
         os.close(fd)
         raise
-
-
-def find_at_once(directory: int, name: bytes) -> Found:
-    """`find` of a name that the kernel has in memory."""
-    fd: int = _at_once(_SYS_OPENAT2, directory, name, ctypes.byref(_HOW_CACHED), ctypes.sizeof(_HOW_CACHED))
-    if fd < 0:
-        code = ctypes.get_errno()
-        if code == errno.EINVAL:  # before Linux 5.12
-            code = errno.EAGAIN
-        raise OSError(code, os.strerror(code))
-    return fd, os.fstat(fd)
-
-
-def never_asks_elsewhere(held: int) -> bool:
-    """Whether the file system keeps what it knows of an inode in this kernel: no server is asked for attributes."""
-    about = (ctypes.c_long * 32)()
-    return _has_openat2() and _fstatfs(held, about) == 0 and about[0] & 0xFFFFFFFF in _LOCAL
 
 
 def find_all(directory: int, names: Sequence[bytes]) -> list[Found | None]:
@@ -167,29 +136,6 @@ def open_file(held: int, flags: int, *, strip: bool, in_use: bool) -> int:
     if strip and flags & os.O_TRUNC:
         strip_setid(held)
     return os.open(self_path(held), flags & (KEPT | os.O_NONBLOCK) | os.O_CLOEXEC)
-
-
-def open_file_at_once(held: int, flags: int, *, strip: bool, in_use: bool) -> int:
-    """`open_file` where nothing has to be cut off and no lease (fcntl(2)) has to be given back first."""
-    if flags & os.O_TRUNC:
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    return open_file(held, flags | os.O_NONBLOCK, strip=strip, in_use=in_use)
-
-
-def read_at_once(fd: int, size: int, offset: int) -> bytes:
-    """`pread` of what is in the page cache, all of it or up to the end of the file."""
-    buffer = bytearray(size)
-    try:
-        done = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
-        complete = not 0 < done < size or not os.preadv(fd, [bytearray(1)], offset + done, os.RWF_NOWAIT)
-    except OSError as failure:
-        if failure.errno != errno.EOPNOTSUPP:  # tmpfs
-            raise
-        complete = False
-    if not complete:
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    del buffer[done:]
-    return cast(bytes, buffer)  # whoever gets it takes any buffer
 
 
 def open_directory(held: int) -> int:
@@ -277,9 +223,9 @@ def flush(fd: int) -> None:
 
 
 def _open_beneath(directory: int, name: bytes) -> int:
-    if not _has_openat2():
-        return os.open(name, _HOLD, dir_fd=directory)
-    while (fd := _openat2(_SYS_OPENAT2, directory, name, ctypes.byref(_HOW), ctypes.sizeof(_HOW))) < 0:
+    if not has_openat2():
+        return os.open(name, HOLD, dir_fd=directory)
+    while (fd := _openat2(SYS_OPENAT2, directory, name, ctypes.byref(_HOW), ctypes.sizeof(_HOW))) < 0:
         code = ctypes.get_errno()
         if code not in (errno.EINTR, errno.EAGAIN):
             raise OSError(code, os.strerror(code))
@@ -287,9 +233,9 @@ def _open_beneath(directory: int, name: bytes) -> int:
 
 
 @functools.cache
-def _has_openat2() -> bool:
+def has_openat2() -> bool:
     """False before Linux 5.6, and under a seccomp filter that does not know the call."""
-    fd: int = _openat2(_SYS_OPENAT2, _AT_FDCWD, b".", ctypes.byref(_HOW), ctypes.sizeof(_HOW))
+    fd: int = _openat2(SYS_OPENAT2, _AT_FDCWD, b".", ctypes.byref(_HOW), ctypes.sizeof(_HOW))
     if fd < 0:
         return ctypes.get_errno() not in (errno.ENOSYS, errno.EPERM)
     os.close(fd)

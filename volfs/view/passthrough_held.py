@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from volfs.view.passthrough_calls import never_asks_elsewhere
+from volfs.view.passthrough_at_once import never_asks_elsewhere
 from volfs.view.passthrough_trips import Trips
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ import pyfuse3
 import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError, RequestContext
 
+from volfs.view import passthrough_at_once as at_once
 from volfs.view import passthrough_calls as calls
 from volfs.view import passthrough_making as making
 from volfs.view.passthrough_attributes import attributes
@@ -61,7 +62,7 @@ class NameRequests:
     async def lookup(self, parent: int, name: bytes, _ctx: RequestContext) -> EntryAttributes:
         directory = self._directory(parent, name)
         with suppress(BlockingIOError):
-            find = calls.find if directory.tree.near else calls.find_at_once
+            find = calls.find if directory.tree.near else at_once.find
             found = self._nodes.at_once(directory, lambda fd: find(fd, name))
             return self._entry(self._nodes.known(directory, name, found), found[1])
         return await self._in(parent, name, lambda fd: calls.find(fd, name))
