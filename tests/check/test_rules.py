@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from volfs.adopt.mark import Standing
-from volfs.check.observation import Catalogue, Directory, Observation, Seen
+from volfs.check.observation import Catalogue, Directory, Observation, Seen, Silence
 from volfs.check.problem import Problem, Restore, Severity, Sweep
 from volfs.check.repair import ordered
 from volfs.check.rules import lasting, problems
@@ -102,6 +102,18 @@ OBSERVATIONS = some.builds(
     ),
     views=some.lists(some.just("/v"), max_size=1),
     drivers=some.sampled_from([frozenset(), frozenset({"nfs"})]),
+    silent=some.lists(
+        some.sampled_from(
+            [
+                Silence("aa", "/r/volumes/aa/_data", MountEntry(2, 1, "0:44", "/", "/", (), (), "fuse.x", "s", ())),
+                Silence("aa", "/r/volumes/aa", MountEntry(2, 1, "0:1", "/", "/", (), (), "nfs4", "nas:/e", ())),
+                Silence("bb", "/dev/none"),
+                Silence("cc", plugin="nfs"),
+            ]
+        ),
+        max_size=2,
+        unique=True,
+    ),
 )
 
 

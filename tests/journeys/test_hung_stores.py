@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import UnixConnection, until
+from tests.journeys.test_check import run
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
@@ -269,3 +270,21 @@ def test_what_is_read_ahead_from_a_store_that_hangs_keeps_no_other_volumes_reade
     finally:
         one.end()
     reader.finish()
+
+
+def test_check_names_the_volumes_that_hang_who_uses_them_and_what_to_do(hung):
+    one = hung("bind")
+    served = one.served
+    one.add_disks(1)
+    one.hang()
+    done = run(served, "--format", "json")
+    found = {one["Volume"]: one for one in json.loads(done.stdout)}
+    assert {name: one["Code"] for name, one in found.items()} == dict.fromkeys(
+        ("hung", "mounting", "disk0"), "volume-hangs"
+    )
+    [mount] = [mount for mount in syscalls.read_mountinfo() if mount.mountpoint == str(one.store.view)]
+    assert "in use by the view" in found["hung"]["Meaning"]
+    assert f"/sys/fs/fuse/connections/{mount.device[2:]}/abort" in found["hung"]["Remedy"]
+    assert f"{one.store.view}/slow/_data/none does not answer" in found["mounting"]["Meaning"]
+    one.end()
+    assert run(served, "--format", "json").stdout == "[]\n"

@@ -5,6 +5,8 @@ That a call ends while the plugin hangs is seen by its ending at all: the plugin
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -250,3 +252,14 @@ def test_a_lost_catalogue_costs_the_volumes_of_plugins_nothing(made, plugin, dam
     assert made.stop() == 0
     made.start()
     assert names(made) == ["own", "own2"]
+
+
+def test_check_says_which_volumes_hang_with_their_plugin(made, plugin, plugin_path):
+    plugin.behave(List="hang")
+    words = [sys.executable, "-m", "volfs", "check", "--root", made.root, "--plugin-path", plugin_path]
+    command = [*map(str, words), "--format", "json"]
+    [found] = json.loads(subprocess.run(command, capture_output=True, timeout=120).stdout)
+    assert (found["Code"], found["Volume"]) == ("volume-hangs", "db")
+    assert "its plugin fake does not answer" in found["Meaning"]
+    plugin.behave()
+    assert subprocess.run(command, capture_output=True, timeout=120).stdout == b"[]\n"

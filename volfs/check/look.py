@@ -1,18 +1,19 @@
 """The look at a root: everything that the rules want to know, gathered without writing a byte there.
 
-Law: no symlink is followed below the root, no fifo waited for, and what is mounted is not touched: only the mount table
-is asked about it, because its server may be gone.
+Law: no symlink is followed below the root, no fifo waited for, and what is mounted is touched by `silence` alone: its
+server may be gone. Everything else asks the mount table about it.
 """
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from volfs.adopt.containers import read_containers
 from volfs.adopt.mark import Standing, standing
 from volfs.check.catalogue import read_catalogue
-from volfs.check.observation import Directory, Observation, Seen
+from volfs.check.observation import Directory, Observation, Seen, Silence
+from volfs.check.silence import silent_paths, silent_plugins
 from volfs.dockerroot import owner
 from volfs.dockerroot.metadata import Record
 from volfs.dockerroot.source import read_metadata
@@ -27,6 +28,7 @@ from volfs.errors import HostError, Invalid, NotFound
 from volfs.findings import Finding
 from volfs.keeper.claims import served_by
 from volfs.keeper.fuse import FSTYPE
+from volfs.mount.mountinfo import MountEntry, under
 from volfs.mount.syscalls import read_mountinfo
 from volfs.volume.recovery import boot_id
 from volfs.volume.volume import LOCAL, Volume
@@ -56,6 +58,9 @@ def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
     mounts = read_mountinfo()
     records, damage = _records(root) if docker or now.due else (None, ())
     containers, trouble = read_containers(root)
+    catalogue = None if docker else read_catalogue(volumes / CATALOGUE)
+    directories = _directories(volumes, {mount.mountpoint for mount in mounts}, uid)
+    registry = Registry(plugin_path)
     return Observation(
         root=str(root),
         volumes=str(volumes),
@@ -66,20 +71,48 @@ def _look(root: Path, plugin_path: tuple[str, ...]) -> Observation:
         owner=who or locked,
         view=view,
         linked=(root / "volumes").is_symlink(),
-        catalogue=None if docker else read_catalogue(volumes / CATALOGUE),
+        catalogue=catalogue,
         records=records,
         damage=damage,
         containers=containers,
         trouble=trouble,
-        directories=_directories(volumes, {mount.mountpoint for mount in mounts}, uid),
+        directories=directories,
         work=scan.work,
         strangers=[name for name in scan.ignored if not is_volume_name(name)],
         notes=Notes(volumes.parent).names(),
         files=_files(volumes),
         mounts=mounts,
         views=[one.mountpoint for one in mounts if one.fstype == FSTYPE and one.source == str(driver.root)],
-        drivers=frozenset(Registry(plugin_path).names()),
+        drivers=frozenset(registry.names()),
+        silent=[
+            *_silent_mounts(mounts, str(volumes)),
+            *_silent_devices(directories),
+            *_silent_plugins(catalogue.volumes if catalogue is not None else (), registry),
+        ],
     )
+
+
+def _silent_mounts(mounts: Sequence[MountEntry], volumes: str) -> list[Silence]:
+    """What is mounted at a volume, or at its data, and does not answer."""
+    of = {}
+    for one in under(mounts, volumes):
+        name, _, below = one.mountpoint[len(volumes) + 1 :].partition("/")
+        if name and below in ("", "_data"):
+            of[one.mountpoint] = Silence(name, one.mountpoint, one)
+    silent = silent_paths(of)
+    return [one for path, one in of.items() if path in silent]
+
+
+def _silent_devices(directories: Sequence[Directory]) -> list[Silence]:
+    """Where a volume is to be mounted from, and nobody answers: mount(2) would hang."""
+    of = {one.name: one.device for one in directories if one.device.startswith("/")}
+    silent = silent_paths(set(of.values()))
+    return [Silence(name, device) for name, device in of.items() if device in silent]
+
+
+def _silent_plugins(volumes: Sequence[Volume], registry: Registry) -> list[Silence]:
+    silent = silent_plugins({one.driver for one in volumes if not one.local}, registry)
+    return [Silence(one.name, plugin=one.driver) for one in volumes if one.driver in silent]
 
 
 def _records(root: Path) -> tuple[list[Volume], tuple[Finding, ...]]:
@@ -134,6 +167,7 @@ def _directory(path: Path, name: str, itself: Seen, mounted: bool) -> Directory 
         return None
     try:
         description = read_record(here)
+        source = mount_source(description.options)
         return Directory(
             name,
             itself,
@@ -142,7 +176,8 @@ def _directory(path: Path, name: str, itself: Seen, mounted: bool) -> Directory 
             _seen("meta.json", here),
             description.damage or "",
             meta_damage(here),
-            mount_source(description.options) is not None,
+            source is not None,
+            "" if source is None or mounted else source.device,
         )
     finally:
         os.close(here)

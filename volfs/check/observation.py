@@ -22,7 +22,8 @@ class Seen:
 class Directory:
     """A volume's directory, or what is in its place. None for what is not there.
 
-    `opts_damage` and `meta_damage` say why a file cannot be used. `mounts`: whether opts.json has something mounted.
+    `opts_damage` and `meta_damage` say why a file cannot be used. `mounts`: whether opts.json has something mounted,
+    and `device` what, where it is not mounted now.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Directory:
     opts_damage: str = ""
     meta_damage: str = ""
     mounts: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Catalogue:
     references: Sequence[tuple[str, Reference]] = ()
     damage: str = ""
     newer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Something of a volume's that does not answer: a `plugin`, or what is at `path`, mounted or on its way."""
+
+    volume: str
+    path: str = ""
+    mount: MountEntry | None = None
+    plugin: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,3 +89,4 @@ class Observation:
     mounts: Sequence[MountEntry] = ()
     views: Sequence[str] = ()
     drivers: frozenset[str] = frozenset()
+    silent: Sequence[Silence] = ()

@@ -14,6 +14,7 @@
     docker-store-damaged       warning  Docker's metadata.db cannot be read, or only in part
     adoption-due               warning  what Docker knows was not taken over
     container-damaged          warning  a container's files do not say all that it needs
+    volume-hangs               error    what a volume is on does not answer
     driver-unknown             warning  a volume's driver is no plugin of this host
     reference-stale            note     who used a volume is gone
     mount-leaked               warning  something is mounted that nobody uses
@@ -28,7 +29,7 @@ says: so what it mends is gone afterwards.
 
 from collections.abc import Iterable
 
-from volfs.check import of_files, of_host, of_volumes
+from volfs.check import of_files, of_host, of_stores, of_volumes
 from volfs.check.observation import Observation
 from volfs.check.problem import Problem, Severity
 from volfs.check.records import known
@@ -39,7 +40,7 @@ _ORDER = {severity: number for number, severity in enumerate(Severity)}
 def problems(seen: Observation) -> list[Problem]:
     """Everything that is wrong."""
     records = known(seen)
-    found = [problem for kind in (of_volumes, of_files, of_host) for problem in kind.problems(seen, records)]
+    found = [problem for kind in (of_volumes, of_files, of_stores, of_host) for problem in kind.problems(seen, records)]
     return sorted(found, key=lambda one: (_ORDER[one.severity], one.code, one.volume, one.path))
 
 
