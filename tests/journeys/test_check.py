@@ -59,7 +59,7 @@ def test_a_served_root_is_clean_while_volumes_come_and_go(served):
     thread.start()
     try:
         for _ in range(5):
-            assert codes(served) == []
+            assert codes(served) == [], run(served).stdout
     finally:
         stop.set()
         thread.join()

@@ -93,7 +93,7 @@ def _mode_and_owner(seen: Observation, volume: str, path: str, one: Seen) -> Ite
     if not (stat.S_ISDIR(one.mode) or stat.S_ISREG(one.mode)):
         return
     right, mode = _DIRECTORY if stat.S_ISDIR(one.mode) else _FILE, stat.S_IMODE(one.mode)
-    if mode != right:
+    if mode != right and not (stat.S_ISDIR(one.mode) and mode == right | stat.S_ISVTX):  # one that is not sealed yet
         meaning = f"{path} has mode {mode:04o}, it should have {right:04o}"
         yield Problem("mode-wrong", WARNING, volume, meaning, f"`chmod {right:04o} {path}`", path, SetMode(path, right))
     if one.uid != seen.uid:
