@@ -49,7 +49,7 @@ from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
 from volfs.view import serving, tree
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
-from volfs.view.invalidation import Invalidator, notices, notices_of_figures, notices_of_texts
+from volfs.view.invalidation import Invalidator, Notice, notices, notices_of_figures, notices_of_texts
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
 from volfs.view.tree import Door
@@ -173,15 +173,19 @@ class Daemon:
             self._invalidator.served.set()  # nobody is to be told any more
         self._ending.set()
 
-    async def _changed(self, owed: Owed) -> None:
-        """Makes a committed change visible."""
+    async def _changed(self, owed: Sequence[Owed]) -> None:
+        """Makes committed changes visible."""
+        forget = [notice for one in owed for notice in self._notices(one)]
+        await self._invalidator.send(list(dict.fromkeys(forget)))
+
+    def _notices(self, owed: Owed) -> list[Notice]:
         current = self._store.get(owed.name)
         if current is None or current.serial != owed.serial or self._is_taken_away(current):
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         if current is not None:
             self._mending.note(current)
-        await self._invalidator.send(notices(owed, current))
+        return notices(owed, current)
 
     def _is_taken_away(self, volume: Volume) -> bool:
         """Whether the data went while the volume stays: Docker has unmounted it."""
@@ -204,8 +208,8 @@ class Daemon:
         if self._held.fresh:
             self._store.settle_all()
         else:
-            for one in (owed := self._store.owed()):
-                await self._changed(one)
+            owed = self._store.owed()
+            await self._changed(owed)
             self._store.settle(owed)
 
     async def _renew_texts(self) -> None:

@@ -5,11 +5,14 @@ import os
 import threading
 import time
 
+import msgspec
 import pytest
 
 from tests.conftest import UnixConnection, until
 from tests.plugins.test_volumes_of_plugins import inspect, names, state
 from volfs.mount import syscalls
+from volfs.volume.changes import AddReference
+from volfs.volume.store import Store
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
 
@@ -226,3 +229,72 @@ def test_a_refused_removal_leaves_no_bind_without_a_user(host, plugin):
     assert host.request("DELETE", "/volumes/db")[0] == 500
     bound = str(host.view / "db" / "_data") in host.mounts()
     assert bound == (plugin.users("db") != []) == (inspect(host, "db")["UsedBy"] != [])
+
+
+def test_a_plugin_that_was_too_busy_to_let_a_user_go_is_told_again(host, plugin, call):
+    """dockerd says it once; it gets the error, and the plugin has the volume mounted for good."""
+    host.create("db", Driver="fake")
+    assert call("Mount", Name="db", ID="a" * 64)[0] == 200
+    plugin.behave(Unmount="err: device is busy")
+    status, said = call("Unmount", Name="db", ID="a" * 64)
+    assert (status, "device is busy" in said["Err"]) == (500, True)
+    assert inspect(host, "db")["UsedBy"] == []
+    plugin.behave()
+    until(lambda: plugin.users("db") == [], 30)
+
+
+def test_a_plugin_that_never_lets_a_user_go_is_told_some_times_and_taken_at_its_word(host, plugin, call):
+    host.create("db", Driver="fake")
+    assert call("Mount", Name="db", ID="a" * 64)[0] == 200
+    plugin.behave(Unmount="err: who is that")
+    assert call("Unmount", Name="db", ID="a" * 64)[0] == 500
+    until(lambda: "a plugin does not let a user go" in host.log(), 60)
+    told = len(plugin.calls("Unmount"))
+    assert told > 1
+    time.sleep(3)  # longer than to the next time, were there one for a user who is still on record
+    assert host.stop() == 0
+    host.start()
+    until(lambda: host.request("GET", "/volumes")[1]["Warnings"] is None)
+    assert len(plugin.calls("Unmount")) == told
+
+
+def test_a_plugin_hears_of_users_that_a_reboot_ended(host, plugin, call):
+    host.create("db", Driver="fake")
+    host.create("idle", Driver="fake")
+    assert call("Mount", Name="db", ID="a" * 64)[0] == 200
+    assert host.stop() == 0
+    store = Store(host.root / "volumes" / "metadata.mdb")
+    [one] = store.references("db")
+    store.commit([AddReference("db", msgspec.structs.replace(one, boot="00000000-0000-4000-8000-000000000000"))])
+    store.close()
+    host.start()
+    assert inspect(host, "db")["UsedBy"] == []
+    until(lambda: plugin.users("db") == [])
+    assert plugin.calls("Unmount") == [("Unmount", {"Name": "db", "ID": "a" * 64})]
+
+
+def test_thousands_of_volumes_that_a_plugin_has_are_found_while_everything_else_goes_on(host, plugin):
+    """One by one twenty thousand took a minute and a half; together they share transactions and notices."""
+    many, own = 10_000, []
+    host.create("own")
+    plugin.stop()
+    volumes = {f"v{number:06}": {"opts": {}, "users": [], "created": ""} for number in range(many)}
+    (plugin.directory / "state.json").write_text(json.dumps(volumes))
+    plugin.start()
+
+    def all_seen():
+        began = time.monotonic()
+        assert host.request("GET", "/volumes/own")[0] == 200
+        own.append(time.monotonic() - began)
+        return (host.view / f"v{many - 1:06}").exists()
+
+    began = time.monotonic()
+    host.request("GET", "/volumes")
+    until(all_seen, 60)
+    assert sorted(own)[len(own) // 2] < (time.monotonic() - began) / 10, "others wait for the whole of it"
+    assert len(os.listdir(host.view)) == many + 1
+    (plugin.directory / "state.json").write_text("{}")
+    plugin.stop()
+    plugin.start()
+    host.request("GET", "/volumes")
+    until(lambda: os.listdir(host.view) == ["own"], 60)

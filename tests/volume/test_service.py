@@ -74,7 +74,7 @@ def seen(service):
     sent = []
 
     async def note(owed):
-        sent.append(owed)
+        sent.extend(owed)
 
     service.commits.on_change = note
     return sent

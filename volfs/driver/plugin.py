@@ -10,7 +10,7 @@ read as Go reads them, in any case.
 Source: docker/cli, docs/extend/plugins_volume.md.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from volfs.errors import HostError, NotFound, Unavailable
 
 SHORT, LONG = 60.0, 120.0  # seconds
 _LARGE = 256 << 10  # bytes of an answer that takes the event loop some milliseconds to read
+_MANY = 1_000  # volumes that take as long to go over
 _LONGEST_ERROR = 1_000  # characters of a plugin's error that are passed on
 PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds between tries to connect
 
@@ -103,8 +104,10 @@ class Plugin:
 
     async def list(self) -> list[PluginVolume]:
         """All its volumes."""
-        answer = await self._call("List", {})
-        return [_volume(one) for one in answer.volumes or () if one is not None and one.name]
+        told = (await self._call("List", {})).volumes or []
+        if len(told) > _MANY:
+            return await trio.to_thread.run_sync(_volumes, told, limiter=self._looking)
+        return _volumes(told)
 
     async def scope(self) -> str:
         """`global` where the plugin's volumes are the same on every host, else `local`, also where it does not say."""
@@ -178,6 +181,10 @@ def _folded_volumes(value: object) -> object:
     if isinstance(value, list):
         return [_folded_volumes(one) for one in value]
     return {key.lower(): content for key, content in value.items()} if isinstance(value, dict) else value
+
+
+def _volumes(told: Sequence[_Volume | None]) -> list[PluginVolume]:
+    return [_volume(one) for one in told if one is not None and one.name]
 
 
 def _volume(told: _Volume) -> PluginVolume:

@@ -33,7 +33,8 @@ async def connect(address: Address) -> trio.abc.Stream:
             return await _unix(address.path)
         if address.tls is None:
             return await trio.open_tcp_stream(address.host, address.port)
-        return await _encrypted(address.host, address.port, _context(address.tls))
+        context = await trio.to_thread.run_sync(_context, address.tls, limiter=trio.CapacityLimiter(1))
+        return await _encrypted(address.host, address.port, context)
     except (OSError, ssl.SSLError, trio.BrokenResourceError, ValueError) as error:
         raise NoConnection(f"{address}: {_why(error)}") from error
 

@@ -1,21 +1,21 @@
 """From a change to everybody seeing it: written, then told to whoever caches, then settled."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from volfs.volume.changes import Change, Effect, Owed
 from volfs.volume.store import Store
 from volfs.volume.writer import Writer
 
 
-async def _nobody_looks(_: Owed) -> None:
+async def _nobody_looks(_: Sequence[Owed]) -> None:
     """Stands for the view until there is one."""
 
 
 class Commits:
-    """`on_change` returns when the kernel's caches know of a change."""
+    """`on_change` returns when the kernel's caches know of some changes."""
 
     def __init__(self, store: Store, writer: Writer) -> None:
-        self.on_change: Callable[[Owed], Awaitable[None]] = _nobody_looks
+        self.on_change: Callable[[Sequence[Owed]], Awaitable[None]] = _nobody_looks
         self._store = store
         self._writer = writer
 
@@ -23,8 +23,8 @@ class Commits:
         """Durable and visible when it returns; one effect for each change. Raises HostError where the disk refuses."""
         effects = await self._writer.commit(*changes)
         owed = [effect.owed for effect in effects if effect.owed is not None]
-        for one in owed:
-            await self.on_change(one)
+        if owed:
+            await self.on_change(owed)
         self._store.settle(owed)
         return effects
 

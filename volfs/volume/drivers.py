@@ -13,6 +13,7 @@ from volfs.volume.local import LocalVolumes
 from volfs.volume.plugins import PluginVolumes
 from volfs.volume.volume import LOCAL, Volume
 
+REMEMBERED = 64  # plugins of which is known that they answered; more than a host has
 VolumeDriver = LocalVolumes | PluginVolumes
 
 
@@ -37,6 +38,8 @@ class Drivers:
     def plugin(self, name: str) -> PluginVolumes:
         """The plugin of this name, whether there is one now or not."""
         if name not in self._plugins:
+            if len(self._plugins) >= REMEMBERED:  # names are anybody's to ask for
+                del self._plugins[next(iter(self._plugins))]
             plugin = Plugin(name, partial(self.registry.find, name))
             self._plugins[name] = PluginVolumes(plugin, self._root, self._notes)
         return self._plugins[name]

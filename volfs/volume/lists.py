@@ -12,8 +12,9 @@ plugin says is committed only where nobody changed the volume meanwhile.
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import msgspec
 import trio
@@ -23,7 +24,7 @@ from volfs.driver.names import VolumeName, has_file_name
 from volfs.driver.plugin import PluginVolume
 from volfs.errors import NotFound, VolfsError
 from volfs.volume.plugins import as_told
-from volfs.volume.service import VolumeService
+from volfs.volume.service import Learned, VolumeService
 from volfs.volume.volume import Kind, State, Volume
 
 GLANCE = 0.05  # seconds that a list waits for news; a plugin that is well answers in a few milliseconds
@@ -31,10 +32,9 @@ SEARCH = 0.8  # seconds for the plugins to say whether they have a volume
 LATE = 2.0  # seconds after which a question without an answer is worth a warning
 NO_ANSWER = "it has not answered yet"
 LONGEST_PAUSE = 60.0  # seconds between two questions to a plugin in trouble
-AT_ONCE = 64  # volumes noted at the same time, which share transactions
+AT_ONCE = 500  # volumes noted in one transaction, or looked at between two turns of the event loop
 
 log = logging.getLogger(__name__)
-Learned = tuple[str, Volume | None, Volume | None]
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Lists:
             self._nursery.start_soon(self._mend, name, first)
 
     async def _mend(self, name: str, pause: float) -> None:
-        while name in self._doubted and self._service.store.of_driver(name):
+        while name in self._doubted and self._service.store.of_driver(name, limit=1):
             await trio.sleep(pause)
             self._doubted.discard(name)
             question = self._ask(name)
@@ -116,7 +116,7 @@ class Lists:
     async def _dismiss(self, driver: str) -> bool:
         """Tells the plugin of everybody who has left; returns whether it knows."""
         known = True
-        for volume in self._service.store.of_driver(driver):
+        async for volume in self._of(driver):
             for one in self._service.references(volume.name):
                 if one.kind is Kind.LEAVING:
                     try:
@@ -147,29 +147,34 @@ class Lists:
 
     async def _heard(self, name: str) -> str:
         """Asks and commits what is learned; returns why there was no answer, "" where there was."""
-        store = self._service.store
-        known = {volume.name: volume for volume in store.of_driver(name)}
+        known = {one.name: one async for one in self._of(name)}
         plugin = self._service.drivers.plugin(name).plugin
         try:
-            told = await plugin.list()
+            told = {one.name: one for one in await plugin.list()}
         except VolfsError as error:
             why = await trio.to_thread.run_sync(_discreetly, str(error), known.values(), limiter=self._words)
-            await self._note(name, [(one, known[one], _unknown(known[one])) for one in known])
+            await self._note(name, ((one, known[one], _unknown(known[one])) for one in known))
             if known:
                 self._complain(name, why)
                 self.doubt(name)
             return why
         if self._complaints.pop(name, ""):
             log.info("a plugin answers again", extra={"driver": name})
-        used = {one for one in known if store.references(one)}
-        strangers = [one for one in told if store.get(one.name) is None]
+        await self._note(name, learned(known, told, lambda one: bool(self._service.references(one))))
+        strangers = [one for one in told if one not in known and self._service.store.get(one) is None]
         scope = await plugin.scope() if strangers else ""
-        news = list(learned(known, told, used))
-        if any(after and before and after.state is State.MISSING is not before.state for _, before, after in news):
-            self.doubt(name)  # it may be wrong only once
-        await self._note(name, news)
-        await self._note(name, [(one.name, None, _found(one, name, scope)) for one in strangers if _can_be_shown(one)])
+        found = (_found(told[one], name, scope) for one in strangers if _can_be_shown(told[one]))
+        await self._note(name, ((one.name, None, one) for one in found))
         return ""
+
+    async def _of(self, driver: str) -> AsyncIterator[Volume]:
+        """The volumes of a plugin, however many, without keeping others from their turn."""
+        batch = self._service.store.of_driver(driver, limit=AT_ONCE)
+        while batch:
+            for one in batch:
+                yield one
+            await trio.lowlevel.checkpoint()
+            batch = self._service.store.of_driver(driver, batch[-1].name, AT_ONCE)
 
     def _complain(self, name: str, why: str) -> None:
         """Once for each trouble, however often it is asked."""
@@ -177,26 +182,25 @@ class Lists:
             self._complaints[name] = why
             log.warning("a plugin is in trouble", extra={"driver": name, "why": why})
 
-    async def _note(self, driver: str, learned: Sequence[Learned]) -> None:
+    async def _note(self, driver: str, learned: Iterable[Learned]) -> None:
         """A volume that its plugin is at work on is asked about again: that may take minutes."""
-        changed = [one for one in learned if one[1] != one[2]]
-        if busy := [one[0] for one in changed if self._service.busy(one[0])]:
-            changed = [one for one in changed if one[0] not in busy]
-            self.doubt(driver)
-        for at in range(0, len(changed), AT_ONCE):
-            async with trio.open_nursery() as nursery:
-                for one in changed[at : at + AT_ONCE]:
-                    nursery.start_soon(self._service.note, *one)
+        rest = iter(learned)
+        while batch := list(islice(rest, AT_ONCE)):
+            news = [one for one in batch if one[1] != one[2]]
+            if any(after and before and after.state is State.MISSING is not before.state for _, before, after in news):
+                self.doubt(driver)  # it may be wrong only once
+            if not await self._service.note_all(news):
+                self.doubt(driver)
+            await trio.lowlevel.checkpoint()
 
 
 def learned(
-    known: Mapping[VolumeName, Volume], told: Sequence[PluginVolume], used: set[VolumeName]
+    known: Mapping[VolumeName, Volume], told: Mapping[str, PluginVolume], used: Callable[[VolumeName], bool]
 ) -> Iterator[Learned]:
     """What a list means for the volumes on record: (name, before, after), None for one that goes. Pure."""
-    by_name = {one.name: one for one in told}
     for name, volume in known.items():
-        one = by_name.get(name)
-        if one is None and volume.found and name not in used:
+        one = told.get(name)
+        if one is None and volume.found and not used(name):
             yield name, volume, None
         else:
             yield name, volume, as_told(volume, one)

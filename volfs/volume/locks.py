@@ -1,7 +1,7 @@
 """One lock for each volume's name, there while somebody has it or waits for it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -19,6 +19,22 @@ class NameLocks:
     def busy(self, name: str) -> bool:
         """Whether somebody has the lock of `name`."""
         return name in self._locks and self._locks[name].locked()
+
+    @contextmanager
+    def free(self, names: Iterable[str]) -> Iterator[list[str]]:
+        """The locks of those of the names that nobody has: which these are. Never waits."""
+        taken = [name for name in dict.fromkeys(names) if name not in self._locks]
+        for name in taken:
+            self._locks[name] = trio.Lock()
+            self._locks[name].acquire_nowait()
+        try:
+            yield taken
+        finally:
+            for name in taken:
+                lock = self._locks[name]
+                lock.release()
+                if not lock.locked():
+                    del self._locks[name]
 
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[None]:

@@ -25,6 +25,7 @@ from volfs.errors import HostError, Unavailable, VolfsError
 from volfs.volume.local import Made
 from volfs.volume.volume import VIEW_REFERENCE, State, Volume
 
+REMEMBERED = 1_000  # volumes of which the last word of the plugin is kept
 PATIENCE = 10.0  # seconds that somebody who only asks about a volume waits for its plugin
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,10 @@ class PluginVolumes:
             if told is not None:
                 raise
         if told is not None:
+            self._told.pop(name, None)
             self._told[name] = without_inside(told.status, secrets_of(volume.options))
+            if len(self._told) > REMEMBERED:
+                del self._told[next(iter(self._told))]
         return told
 
     def told(self, volume: Volume) -> Mapping[str, Any]:

@@ -131,7 +131,7 @@ def _changes(result: Plan, store: Store, driver: LocalDriver) -> Iterator[Change
     for name, id_ in result.drop:
         yield DropReference(name, id_)
     for name, reference in result.leave:
-        yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING))
+        yield AddReference(name, msgspec.structs.replace(reference, kind=Kind.LEAVING, boot=boot_id()))
     for name, reference in result.stopped:
         yield AddReference(name, msgspec.structs.replace(reference, boot=""))
     for name in result.see:

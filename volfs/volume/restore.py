@@ -7,7 +7,7 @@
     mount of ours, no live reference unmounted, newest first
     note of a plugin's volume        recalled, where the entry went with a catalogue that was lost
     reference of another boot        dropped; so is the view's where nothing is bound any more, and every tool's
-    either's of a plugin's volume    leaving: the plugin has yet to be told
+    any of them of a plugin's volume leaving: the plugin has yet to be told
     a container's of another boot    kept while its files are in ROOT/containers: it does not run, and needs the volume
     bound, and no user on record     the view is one again: who looked there may have written; of a plugin's: stale
     bound, and not what is mounted   stale: taken away once the view is served, which lies on the way there
@@ -228,6 +228,8 @@ def _live_references(
         if name not in gone and there and reference.boot != boot:
             if reference.running:
                 result.stopped.append((name, reference))
+        elif reference.boot not in (boot, "") and name in of_plugins:
+            result.leave.append((name, reference))
         elif reference.boot != boot or name in gone or (ended and name not in of_plugins):
             result.drop.append((name, reference.id))
         elif ended:

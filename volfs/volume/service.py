@@ -31,6 +31,9 @@ from volfs.volume.uses import Uses
 from volfs.volume.volume import LOCAL, Reference, State, Volume
 from volfs.volume.writer import Writer
 
+Learned = tuple[str, Volume | None, Volume | None]
+"""A volume's name, what it was, and what it is; None: not there."""
+
 LISTED_AT_ONCE = 2_000  # volumes read between two turns of the event loop: some milliseconds
 
 
@@ -194,11 +197,26 @@ class VolumeService:
         That a plugin has it mounted nowhere, said before somebody mounted it, is no news.
         """
         async with self._locks.held(name):
-            if before and after and not after.mountpoint and self.uses.anybody(name):
-                after = msgspec.structs.replace(after, mountpoint=before.mountpoint)
-            used = after is None and bool(self.store.references(name))
-            if self.store.get(name) == before and before != after and not used:
-                await self.commits.commit(Delete(name) if after is None else Put(after))
+            await self._commit_all(self._news(name, before, after))
+
+    async def note_all(self, learned: Sequence[Learned]) -> bool:
+        """`note` for many, in one transaction; False where somebody was at work on one of them, which is left out."""
+        by_name = {one[0]: one for one in learned}
+        with self._locks.free(by_name) as free:
+            await self._commit_all([change for name in free for change in self._news(*by_name[name])])
+        return len(free) == len(by_name)
+
+    async def _commit_all(self, changes: Sequence[Change]) -> None:
+        if changes:
+            await self.commits.commit(*changes)
+
+    def _news(self, name: str, before: Volume | None, after: Volume | None) -> list[Change]:
+        if before and after and not after.mountpoint and self.uses.anybody(name):
+            after = msgspec.structs.replace(after, mountpoint=before.mountpoint)
+        used = after is None and bool(self.store.references(name))
+        if self.store.get(name) != before or before == after or used:
+            return []
+        return [Delete(name) if after is None else Put(after)]
 
 
 def anonymous_name() -> str:

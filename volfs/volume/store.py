@@ -17,6 +17,7 @@ out by the next commit after they were sent, sent again by the next daemon when 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -240,14 +241,15 @@ class Store:
                 more = cursor.set_range(driver + b"\1")
         return found
 
-    def of_driver(self, driver: str) -> list[Volume]:
-        """The volumes of a plugin, in order."""
+    def of_driver(self, driver: str, after: str = "", limit: int = 1 << 62) -> list[Volume]:
+        """The volumes of a plugin, those behind `after` in the order of their keys, at most `limit`."""
         prefix = encoding.text(driver) + b"\0"
+        begin = encoding.driver_key(driver, after) + b"\0" if after else prefix
         with self._read() as read:
             cursor = read.cursor(self._drivers)
             names = []
-            if cursor.set_range(prefix):
-                for key, name in cursor:
+            if cursor.set_range(begin):
+                for key, name in islice(cursor, limit):
                     if not key.startswith(prefix):
                         break
                     names.append(name)

@@ -5,7 +5,8 @@ user. Users are a stored set, never a counter: to come or to leave twice is as g
 
 A plugin keeps its users by id and cannot be asked for them. So a user of a plugin's volume is on record as LEAVING from
 before Mount is called until it is answered, and from the end of the use until Unmount is answered: whatever breaks in
-between, the plugin is told that the user has left, by `volume.lists` if not here.
+between, the plugin is told that the user has left, by `volume.lists` if not here. dockerd tells it once; a plugin that
+was busy then would keep the volume mounted for good. One that refuses each time is taken at its word.
 """
 
 import logging
@@ -17,6 +18,7 @@ from contextlib import suppress
 import msgspec
 import trio
 
+from volfs.driver.discretion import secrets_of, without
 from volfs.driver.plugin import NotReached
 from volfs.errors import HostError, Invalid, NotFound, Unavailable, VolfsError
 from volfs.volume.changes import AddReference, DropReference, Put
@@ -32,6 +34,7 @@ from volfs.volume.store import Store
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume, users
 
 log = logging.getLogger(__name__)
+TOLD_AT_MOST = 5  # times that a plugin which answers with an error is told that a user has left, in half a minute
 Place = Callable[[str], None]
 
 
@@ -54,6 +57,7 @@ class Uses:
         self.on_left: Callable[[str], None] = lambda _: None
         self._store, self._commits, self._locks = store, commits, locks
         self._drivers, self._events, self._boot = drivers, events, boot
+        self._refusals: dict[tuple[str, str], int] = {}
 
     async def mount(
         self, name: str, user: str, kind: Kind, place: Place | None = None, told: Mapping[str, str] | None = None
@@ -170,18 +174,33 @@ class Uses:
                 await self._commits.commit(AddReference(volume.name, self._reference(one.id, Kind.LEAVING)))
                 with suppress(HostError):
                     await self._dismiss(volume, one.id)
+                self._refusals.pop((volume.name, one.id), None)
 
     async def _dismiss(self, volume: Volume, user: str) -> None:
-        """Where the plugin does not answer, it is told later; an error of its is an answer."""
+        """Where the plugin does not answer, it is told later; where it refuses, some times more: it may be busy."""
         try:
             await self._plugin(volume).unmount(volume, user)
-        except HostError:
-            await self._commits.commit(await self._end_of_use(volume.name, user))
+        except HostError as error:
+            if self._refused(volume, user) < TOLD_AT_MOST:
+                self.on_trouble(volume.driver)
+                raise
+            log.warning("a plugin does not let a user go", extra=_about(volume, user, error))
+            await self._forget(volume, user)
             raise
         except VolfsError:  # also where there is no such plugin just now
             self.on_trouble(volume.driver)
             return
+        await self._forget(volume, user)
+
+    async def _forget(self, volume: Volume, user: str) -> None:
+        """Nobody need be told any more that the user has left."""
+        self._refusals.pop((volume.name, user), None)
         await self._commits.commit(await self._end_of_use(volume.name, user))
+
+    def _refused(self, volume: Volume, user: str) -> int:
+        """Counts how often the plugin has refused to let this user go."""
+        self._refusals[volume.name, user] = times = self._refusals.get((volume.name, user), 0) + 1
+        return times
 
     async def _end_of_use(self, name: str, user: str) -> AddReference | DropReference:
         """Who uses a volume no more is no user of it, but for a container that is there: it may start again."""
@@ -255,3 +274,8 @@ class Uses:
     def _tell(self, action: str, volume: Volume, user: str, told: Mapping[str, str] | None = None) -> None:
         if user != VIEW_REFERENCE:  # looking at a volume is no event
             self._events.tell(action, volume.name, **{"driver": volume.driver, "container": user, **(told or {})})
+
+
+def _about(volume: Volume, user: str, error: Exception) -> dict[str, str]:
+    why = without(str(error), secrets_of(volume.options))
+    return {"volume": volume.name, "driver": volume.driver, "user": user, "why": why}
