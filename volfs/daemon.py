@@ -151,9 +151,7 @@ class Daemon:
                     await self._leave()
                 await http.wait()
             parting = Parting(self._held.fuse, self._held.init, *self._held.listeners)
-            if (
-                grace.cancelled_caught
-            ):  # an answer that nobody reads is written behind a shield: no cancellation ends it
+            if grace.cancelled_caught:  # somebody waits for a store, or reads nothing
                 parting.now("requests under way are cut off")
             parting.at_last("what waits for a store that does not answer is left behind")
             nursery.cancel_scope.cancel()
@@ -230,7 +228,7 @@ class Daemon:
         http = await trio.to_thread.run_sync(importlib.import_module, HTTP)
         async with trio.open_nursery() as nursery:
             faces = self._service, self._lists, self._evidence
-            await nursery.start(http.serve_http, *faces, self._held.listeners, self._ending.wait, GRACE)
+            await nursery.start(http.serve_http, *faces, self._held.listeners, self._ending.wait)
             task_status.started()
         done.set()
 

@@ -50,7 +50,7 @@ def test_any_bytes_on_both_sockets_are_answered_or_refused_and_harm_nobody(plugg
 
 
 def test_a_client_that_breaks_the_protocol_while_it_is_answered_ends_only_its_connection(plugged):
-    """The close and the answer meet, which took hypercorn and the whole daemon with it."""
+    """The close and the answer meet."""
     daemon = plugged.daemon
     bad = (
         b"POST /volumes/create HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n{}"

@@ -237,5 +237,5 @@ def test_nothing_heavy_is_imported(api, words):
     api.answers["GET", "/volumes"] = 200, {"Volumes": [one("x1")]}
     modules = imported(*words, env=environment(VOLFS_HOST=api.socket))
     assert "click" in modules
-    heavy = {"rich", "msgspec", "trio", "httpx", "lmdb", "pyfuse3", "hypercorn", "starlette", "re2", "volfs.keeper"}
+    heavy = {"rich", "msgspec", "trio", "httpx", "lmdb", "pyfuse3", "httptools", "re2", "volfs.keeper"}
     assert not heavy & modules

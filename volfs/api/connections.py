@@ -1,112 +1,198 @@
-"""Connections of a listening socket, each for itself: hypercorn speaks HTTP in them, and this is what it runs in.
+"""HTTP/1.1 with clients, one request of each after another.
 
-Law: whatever goes wrong in a connection ends that connection and nothing else. hypercorn's own loop takes the whole
-process with it, for one where a client breaks the protocol while it is being answered: the close and the answer meet.
+    nothing comes yet     IDLE seconds; the end of the daemon ends it at once
+    a request comes       SLOW seconds from one piece to the next
+    it is answered        as long as it takes; what the client sends meanwhile is answered in its order
+    what comes is none    answered 400, and the connection ends
+
+Law: whatever goes wrong in a connection ends that connection and nothing else. No timer runs for a connection: one task
+looks at all of them now and then, and not while there are none.
 """
 
 import logging
-import select
-import socket
-import time
+import math
+import socket as sockets
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, cast
 
-import h11
 import trio
-from hypercorn.config import Config
-from hypercorn.events import Closed, Event
-from hypercorn.protocol.h11 import H11Protocol
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState, Framework
-from hypercorn.utils import wrap_app
 
-LOOK = 2.0  # seconds between two looks whether a client is still there
-QUIET = 10.0  # seconds between two lines about connections that cannot be accepted, which is tried ten times a second
+from volfs.api.http import Answer, Request, Stream, json
+from volfs.api.parsing import Parsing, Whole
+
+IDLE = 60.0
+SLOW = 30.0
+LOOK = 5.0  # seconds between two looks at the connections
+FEW, SMALL, PACE = 8, 512, 0.1  # who sends a request in more pieces of so few bytes is read so seldom (seconds)
+PARTING = 1.0  # seconds in which a client that was refused can read why
+READ_AT_ONCE = 64 << 10
+JOINED = 16 << 10  # bytes of a body that are sent in one piece with its head
+CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 log = logging.getLogger(__name__)
+Face = Callable[[Request], Awaitable[Answer]]
 
 
-class Connection(TCPServer):
-    """One client. Where it has gone and nothing is being answered, hypercorn may still wait for it, for ever."""
+class Connection:
+    """One client. It is the Client of the streams that are its answers."""
 
-    def __init__(self, app: AppWrapper, *rest: Any) -> None:  # noqa: ANN401 (hypercorn's own)
-        async def counted(*call: Any) -> None:  # noqa: ANN401
-            self._answering += 1
-            try:
-                await app(*call)
-            finally:
-                self._answering -= 1
-
-        self._answering = 0
-        super().__init__(cast(AppWrapper, counted), *rest)
+    def __init__(self, face: Face, socket: trio.socket.SocketType) -> None:
+        self.ending = False
+        self._face, self._socket = face, socket
+        self._scope = trio.CancelScope()
+        self._deadline = math.inf  # when whatever is waited for must have come
+        self._parsing = Parsing()
+        self._early = bytearray()  # what came while a stream was the answer
+        self._chunks = True
 
     async def run(self) -> None:
         """Serves until either side closes."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._watch, nursery.cancel_scope)
-                await super().run()
-                nursery.cancel_scope.cancel()
+            with self._scope:
+                await self._serve()
+        except (OSError, trio.BrokenResourceError):
+            pass  # the client has gone
         except Exception as error:  # noqa: BLE001 (anything: the law)
             log.warning("a connection broke", extra={"why": _reason(error)})
+        finally:
+            self._socket.close()
 
-    async def _watch(self, scope: trio.CancelScope) -> None:
-        while True:
-            await trio.sleep(LOOK)
-            if not self._answering and _is_gone(self.stream.socket):
-                scope.cancel()
+    def end(self) -> None:
+        """The daemon ends: what is under way is answered first."""
+        self.ending = True
+        self.end_after(math.inf)
 
-    async def _read_data(self) -> None:
-        """Speaks HTTP/1 only: an answer in HTTP/2 waits for a client that has gone, for ever."""
-        if isinstance(self.protocol.protocol, H11Protocol):
-            self.protocol.protocol._check_protocol = _stay  # type: ignore[assignment, method-assign]  # noqa: SLF001
-        await super()._read_data()
+    def end_after(self, now: float) -> None:
+        """Ends it where what it waits for has not come by then."""
+        if self._deadline < now:
+            self._scope.cancel()
 
-    async def protocol_send(self, event: Event) -> None:
-        """Sends, unless the connection is being closed at this moment."""
+    async def _serve(self) -> None:
+        while (asked := await self._next()) is not None:
+            keep = asked.keep and not self.ending and not self._parsing.ended
+            answer = await self._answer_to(asked.request)
+            if isinstance(answer, Stream):
+                await self._go_on(answer, asked, keep=keep and asked.chunks)
+            else:
+                await self._write(answer, keep=keep, body=asked.request.method != "HEAD")
+            if not keep:
+                break
+        if self._parsing.refused:
+            await self._write(json({"message": self._parsing.refused}, 400), keep=False)
+            await self._part()
+
+    async def _answer_to(self, request: Request) -> Answer:
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return json({"message": "nothing here speaks WebSocket"}, 403)
+        return await self._face(request)
+
+    async def _next(self) -> Whole | None:
+        """The next request that is whole; None where none comes any more, or what comes is none."""
+        parsing, pieces = self._parsing, 0
+        while not parsing.whole:
+            if parsing.refused or parsing.ended:
+                return None
+            self._deadline = trio.current_time() + (SLOW if parsing.begun else IDLE)
+            data = bytes(self._early) or await self._socket.recv(READ_AT_ONCE)
+            self._early.clear()
+            if not data:
+                return None
+            parsing.feed(data)
+            pieces += len(data) < SMALL
+            if pieces > FEW:
+                await trio.sleep(PACE)
+            if parsing.must_let():
+                await self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._deadline = math.inf
+        return parsing.whole.popleft()
+
+    async def _write(self, answer: Answer, *, keep: bool, body: bool = True) -> None:
+        head = answer.head(answer.framing, keep=keep)
+        if not body:
+            await self._send(head)
+        elif len(answer.body) <= JOINED:
+            await self._send(head + answer.body)
+        else:
+            await self._send(head)
+            await self._send(answer.body)
+
+    async def _go_on(self, stream: Stream, asked: Whole, *, keep: bool) -> None:
+        self._chunks = asked.chunks
+        self._head = stream.head(CHUNKED if self._chunks else "", keep=keep)
+        await stream.write_to(self)
+        if self._chunks:
+            await self._send(b"0\r\n\r\n")
+
+    async def begin(self) -> None:
+        """Sends the head of a stream."""
+        await self._send(self._head)
+
+    async def send(self, body: bytes) -> None:
+        """Sends a part of a stream."""
+        if body:
+            await self._send(b"%x\r\n%b\r\n" % (len(body), body) if self._chunks else body)
+
+    async def gone(self) -> None:
+        """Returns when the client has closed. What it sends before is kept, up to a bound: then nobody listens."""
+        while len(self._early) < READ_AT_ONCE:
+            try:
+                data = await self._socket.recv(READ_AT_ONCE)
+            except OSError:
+                return
+            if not data:
+                return
+            self._early += data
+        await trio.sleep_forever()
+
+    async def _send(self, data: bytes) -> None:
+        sent = await self._socket.send(data)
+        if sent < len(data):
+            rest = memoryview(data)[sent:]
+            while rest:
+                rest = rest[await self._socket.send(rest) :]
+
+    async def _part(self) -> None:
+        """Reads what the client still sends: to close before would take away what it has not read yet."""
+        self._socket.shutdown(sockets.SHUT_WR)
+        with trio.move_on_after(PARTING):
+            while await self._socket.recv(READ_AT_ONCE):
+                pass
+
+
+class Connections:
+    """All connections of one listening socket. `run` is their task."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._open: set[Connection] = set()
+        self._some = trio.Event()
+        self._ending = False
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Serves a client that was accepted."""
+        connection = Connection(self._face, stream.socket)
+        connection.ending = self._ending
+        self._open.add(connection)
+        self._some.set()
         try:
-            await super().protocol_send(event)
-        except trio.BusyResourceError:
-            await self.protocol.handle(Closed())
+            await connection.run()
+        finally:
+            self._open.remove(connection)
 
+    async def look(self) -> None:
+        """Ends those that nothing comes from, until it is cancelled."""
+        while True:
+            await self._some.wait()
+            await trio.sleep(LOOK)
+            for one in self._open:
+                one.end_after(trio.current_time())
+            if not self._open:
+                self._some = trio.Event()
 
-async def serve_connections(
-    app: Framework,
-    config: Config,
-    listener: int,
-    ending: Callable[[], Awaitable[None]],
-    task_status: trio.TaskStatus[None],
-) -> None:
-    """Accepts on the listening socket of this descriptor until `ending` returns; what is under way gets a grace."""
-    context = WorkerContext(None)
-    connection = partial(Connection, wrap_app(app, config.wsgi_max_body_size, "asgi"), config, context)
-    accepted = trio.SocketListener(trio.socket.from_stdlib_socket(socket.socket(fileno=listener)))
-    _complain_seldom()
-    async with trio.open_nursery() as connections:
-        async with trio.open_nursery() as accepting:
-            serve = partial(trio.serve_listeners, handler_nursery=connections)
-            accepting.start_soon(serve, partial(connection, ConnectionState({})), [accepted])
-            task_status.started()
-            await ending()
-            accepting.cancel_scope.cancel()
-        await context.terminated.set()
-        connections.cancel_scope.deadline = trio.current_time() + config.graceful_timeout
-
-
-async def _stay(request: h11.Request) -> None:
-    """Takes a request for another protocol as one of this."""
-
-
-def _is_gone(client: trio.socket.SocketType) -> bool:
-    """Whether the other side has closed, or this one has."""
-    poll = select.poll()
-    try:
-        poll.register(client.fileno(), 0)
-    except ValueError:
-        return True
-    return any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in poll.poll(0))
+    def end(self) -> None:
+        """Takes leave of everybody who is not being answered."""
+        self._ending = True
+        for one in self._open:
+            one.end()
 
 
 def _reason(error: BaseException) -> str:
@@ -114,24 +200,3 @@ def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"
-
-
-class _Seldom(logging.Filter):
-    """trio says with a traceback, each time, that there is no descriptor for a client that waits."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said = -QUIET
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None
-        if time.monotonic() < self._said + QUIET:
-            return False
-        self._said = time.monotonic()
-        return True
-
-
-def _complain_seldom() -> None:
-    logger = logging.getLogger("trio.serve_listeners")
-    if not logger.filters:
-        logger.addFilter(_Seldom())

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
-from volfs.api.http import read_body
+from volfs.api.http import Answer, Request, json
 from volfs.container.setup import Containers
 from volfs.errors import Invalid
 from volfs.findings import Finding
@@ -34,11 +32,11 @@ class ContainerRoutes:
     def __init__(self, containers: Containers) -> None:
         self._containers = containers
 
-    async def mounts(self, request: Request, version: str) -> Response:  # noqa: ARG002
+    async def mounts(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         """Sets a container up."""
-        wanted = _parse(await read_body(request))
+        wanted = _parse(request.body)
         found = await self._containers.set_up(Path(wanted.directory) if wanted.directory else wanted.id, wanted.owner)
-        return _json(
+        return json(
             {
                 "Id": found.container.id,
                 "Name": found.container.name,
@@ -48,10 +46,10 @@ class ContainerRoutes:
             }
         )
 
-    async def release(self, request: Request, version: str) -> Response:  # noqa: ARG002
+    async def release(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         """Gives back what a container has."""
-        released = await self._containers.release(request.scope["path"].rpartition("/")[2])
-        return _json({"Id": released.container, "Volumes": released.volumes, "Warnings": _shown(released.warnings)})
+        released = await self._containers.release(request.path.rpartition("/")[2])
+        return json({"Id": released.container, "Volumes": released.volumes, "Warnings": _shown(released.warnings)})
 
 
 def _parse(body: bytes) -> _Wanted:
@@ -70,7 +68,3 @@ def _parse(body: bytes) -> _Wanted:
 
 def _shown(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [{"Code": one.code, "Text": one.text} for one in findings]
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value) + b"\n", media_type="application/json")

@@ -11,16 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import trio
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from volfs import __version__
 from volfs.api import about, containers, messages
 from volfs.api.events import EventStream, parse_wanted
-from volfs.api.http import live, read_body, refuse
+from volfs.api.http import Answer, Request, json
 from volfs.api.transfer import Transfer
 from volfs.api.usage import UsageStream, measured
 from volfs.container.setup import Containers
@@ -34,12 +30,18 @@ from volfs.volume.volume import Volume
 
 SHOWN_AT_ONCE = 500  # volumes shown between two turns of the event loop: some milliseconds
 
+_HEADERS = (
+    f"Api-Version: {messages.API_VERSION}\r\nDocker-Experimental: false\r\nOstype: linux\r\n"
+    f"Server: volfs/{__version__} (linux)\r\n"
+)
+_OF_PING = "Cache-Control: no-cache, no-store, must-revalidate\r\nBuilder-Version: \r\nSwarm: inactive\r\n"
+
 log = logging.getLogger(__name__)
-Handler = Callable[[Request, str], Awaitable[Response]]
+Handler = Callable[[Request, str], Awaitable[Answer]]
 
 
 class EngineApi:
-    """An ASGI application. `version` in the handlers is the API version that the client speaks."""
+    """The face of the first socket. `version` in the handlers is the API version that the client speaks."""
 
     def __init__(self, service: VolumeService, lists: Lists) -> None:
         self._service = service
@@ -63,41 +65,28 @@ class EngineApi:
             ("POST", "/volfs/publish"): transfer.publish,
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await live(receive, send)
-        elif scope["type"] == "websocket":
-            await refuse(send)
-        elif scope["type"] == "http":
-            request = Request(scope, receive)
-            try:
-                response = await self._answer(request)
-            except ClientDisconnect:
-                return  # nobody is left to answer; to send all the same would cross the server's own last word
-            response.headers["Api-Version"] = messages.API_VERSION
-            response.headers["Docker-Experimental"] = "false"
-            response.headers["Ostype"] = "linux"
-            response.headers["Server"] = f"volfs/{__version__} (linux)"
-            await response(scope, receive, send)
+    async def __call__(self, request: Request) -> Answer:
+        """Answers every request, whatever comes of it."""
+        answer = await self._answer(request)
+        answer.more += _HEADERS
+        return answer
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Answer:
         try:
-            version, path = messages.split_version(request.scope["path"])
+            version, path = messages.split_version(request.path)
             return await self._handler(request, path)(request, version)
         except VolfsError as error:
-            return _json({"message": str(error)}, messages.status_of(error))
-        except ClientDisconnect:
-            raise
+            return json({"message": str(error)}, messages.status_of(error))
         except Exception:
-            log.exception("a request failed", extra={"method": request.method, "path": request.scope["path"]})
-            return _json({"message": "volfs failed on this request; its log says why"}, 500)
+            log.exception("a request failed", extra={"method": request.method, "path": request.path})
+            return json({"message": "volfs failed on this request; its log says why"}, 500)
 
     def _handler(self, request: Request, path: str) -> Handler:
         handler = self._routes.get((request.method, path))
         if handler is not None:
             return handler
         if path.startswith("/volumes/"):
-            request.scope["path_params"] = {"name": path.removeprefix("/volumes/")}
+            request.name = path.removeprefix("/volumes/")
             if request.method == "GET":
                 return self._inspect
             if request.method == "DELETE":
@@ -106,77 +95,68 @@ class EngineApi:
             return self._containers.release
         raise NotFound("page not found")
 
-    async def _ping(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        return Response(
-            b"" if request.method == "HEAD" else b"OK",
-            media_type="text/plain",
-            headers={
-                "Cache-Control": "no-cache, no-store, must-revalidate",
-                "Builder-Version": "",
-                "Swarm": "inactive",
-            },
-        )
+    async def _ping(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        return Answer(b"OK", media_type="text/plain; charset=utf-8", more=_OF_PING)
 
-    async def _version(self, request: Request, version: str) -> Response:  # noqa: ARG002
+    async def _version(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         host = os.uname()
-        return _json(about.version_of(host.release, host.machine))
+        return json(about.version_of(host.release, host.machine))
 
-    async def _info(self, request: Request, version: str) -> Response:  # noqa: ARG002
+    async def _info(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         kernel = os.uname()
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         host = about.Host(kernel.nodename, kernel.release, kernel.machine, os.cpu_count() or 1, memory)
         drivers = ["local", *self._service.store.drivers()]
-        return _json(about.info_of(host, self._service.root, drivers))
+        return json(about.info_of(host, self._service.root, drivers))
 
-    async def _events(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        asked = request.query_params
-        wanted = parse_wanted(asked.get("since", ""), asked.get("until", ""), asked.get("filters", ""))
+    async def _events(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        wanted = parse_wanted(request.asked("since"), request.asked("until"), request.asked("filters"))
         return EventStream(self._service.events, wanted, time.time_ns())
 
-    async def _list(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        filters = parse_filters(request.query_params.get("filters", ""), LISTING)
+    async def _list(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        filters = parse_filters(request.asked("filters"), LISTING)
         warnings = await self._lists.glance()
         objects = []
         for volume in await self._service.listed(filters):
             objects.append(self._shown(volume))
             if len(objects) % SHOWN_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-        return _json(messages.listed(objects, warnings))
+        return json(messages.listed(objects, warnings))
 
-    async def _inspect(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        name = request.path_params["name"]
+    async def _inspect(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        name = request.name
         if not name:
             raise NotFound("get: no such volume")
         volume = await self._lists.find(name)
-        return _json(messages.inspected(self._shown(volume), self._service.drivers.told(volume)))
+        return json(messages.inspected(self._shown(volume), self._service.drivers.told(volume)))
 
-    async def _create(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        body = await read_body(request)
+    async def _create(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        body = request.body
         if body:
             messages.check_content_type(request.headers.get("content-type", ""))
         wanted = messages.parse_create(body)
         volume = await self._service.create(wanted.name, wanted.driver, wanted.options, wanted.labels)
-        return _json(self._shown(volume), 201)
+        return json(self._shown(volume), 201)
 
-    async def _remove(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        name = request.path_params["name"]
+    async def _remove(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        name = request.name
         if not name:
             raise NotFound("get: no such volume")
-        force = messages.truth(request.query_params.get("force", ""))
+        force = messages.truth(request.asked("force"))
         if self._service.store.get(name) is None:
             await self._lists.glance(SEARCH)  # a plugin may have it
         await self._service.remove(name, force=force)
-        return Response(status_code=204)
+        return Answer(status=204)
 
-    async def _prune(self, request: Request, version: str) -> Response:
-        filters = parse_filters(request.query_params.get("filters", ""), PRUNING)
+    async def _prune(self, request: Request, version: str) -> Answer:
+        filters = parse_filters(request.asked("filters"), PRUNING)
         if not messages.at_least(version, "1.42"):
             filters = replace(filters, all=True)  # before, a prune meant every unused volume
         pruned = await self._pruning.run(filters)
-        return _json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.reclaimed})
+        return json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.reclaimed})
 
-    async def _usage(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        kinds = messages.kinds_of_usage(request.query_params.getlist("type"))
+    async def _usage(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        kinds = messages.kinds_of_usage(request.asked_all("type"))
         objects = []
         if "volume" in kinds:
             figures = await measured(self._service.usage)
@@ -186,15 +166,11 @@ class EngineApi:
                 objects.append({**self._shown(volume), "UsageData": usage_data(figure, users)})
                 if len(objects) % SHOWN_AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
-        return _json(messages.usage_of(objects))
+        return json(messages.usage_of(objects))
 
-    async def _usage_as_it_comes(self, request: Request, version: str) -> Response:  # noqa: ARG002
-        asked = request.query_params
-        return UsageStream(self._service, asked.getlist("name"), cached=messages.truth(asked.get("cached", "")))
+    async def _usage_as_it_comes(self, request: Request, version: str) -> Answer:  # noqa: ARG002
+        cached = messages.truth(request.asked("cached"))
+        return UsageStream(self._service, request.asked_all("name"), cached=cached)
 
     def _shown(self, volume: Volume) -> dict[str, Any]:
         return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value) + b"\n", status, media_type="application/json")

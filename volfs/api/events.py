@@ -8,10 +8,8 @@ from typing import Any
 
 import msgspec
 import trio
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from volfs.api.http import hear_the_end
+from volfs.api.http import JSON, Client, Stream, hear_the_end
 from volfs.errors import Invalid
 from volfs.volume.events import Event, Events
 
@@ -94,32 +92,27 @@ def shown_event(event: Event) -> dict[str, Any]:
     }
 
 
-class EventStream(Response):
+class EventStream(Stream):
     """An answer that goes on until `until`, until the client goes, or until the daemon ends."""
 
-    media_type = "application/json"
-
     def __init__(self, events: Events, wanted: Wanted, now: int) -> None:
-        super().__init__()
-        del self.headers["content-length"]
+        super().__init__(media_type=JSON)
         self._events, self._wanted, self._now = events, wanted, now
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
+    async def write_to(self, client: Client) -> None:
+        """What was, and then what happens."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hear_the_end, receive, nursery.cancel_scope)
+            nursery.start_soon(hear_the_end, client, nursery.cancel_scope)
             with self._events.listen() as news:
                 before = [] if self._wanted.since is None else self._events.kept(self._wanted.since, self._wanted.until)
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                await send({"type": "http.response.body", "body": b"", "more_body": True})
+                await client.begin()
                 for event in before:
-                    await self._tell(event, send)
+                    await self._tell(event, client)
                 with trio.move_on_after(max(0.0, (self._wanted.until - self._now) / 1e9)):
                     async for event in news:
-                        await self._tell(event, send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                        await self._tell(event, client)
             nursery.cancel_scope.cancel()
 
-    async def _tell(self, event: Event, send: Send) -> None:
+    async def _tell(self, event: Event, client: Client) -> None:
         if self._wanted.match(event):
-            text = msgspec.json.encode(shown_event(event)) + b"\n"
-            await send({"type": "http.response.body", "body": text, "more_body": True})
+            await client.send(msgspec.json.encode(shown_event(event)) + b"\n")

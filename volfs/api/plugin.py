@@ -10,11 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from volfs.api.http import live, read_body, refuse
+from volfs.api.http import Answer, Request, json
 from volfs.errors import Invalid, VolfsError
 from volfs.volume.describe import rfc3339
 from volfs.volume.evidence import Evidence
@@ -41,7 +38,7 @@ class Call(msgspec.Struct):
 
 
 class PluginApi:
-    """An ASGI application."""
+    """The face of the plugin sockets."""
 
     def __init__(self, service: VolumeService, evidence: Evidence) -> None:
         self._service = service
@@ -58,34 +55,21 @@ class PluginApi:
             "/VolumeDriver.Capabilities": self._capabilities,
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await live(receive, send)
-        elif scope["type"] == "websocket":
-            await refuse(send)
-        elif scope["type"] == "http":
-            try:
-                response = await self._answer(Request(scope, receive))
-            except ClientDisconnect:
-                return  # nobody is left to answer; to send all the same would cross the server's own last word
-            await response(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        call = self._calls.get(request.scope["path"]) if request.method == "POST" else None
+    async def __call__(self, request: Request) -> Answer:
+        """Answers every request, whatever comes of it."""
+        call = self._calls.get(request.path) if request.method == "POST" else None
         if call is None:
             return _json({"Err": "page not found"}, 404)
         try:
-            asked = _parse(await read_body(request))
-            if not asked.Name and request.scope["path"] not in NAMELESS:
+            asked = _parse(request.body)
+            if not asked.Name and request.path not in NAMELESS:
                 self._evidence.doubt()
-                raise Invalid(f"{request.scope['path'].rpartition('.')[2].lower()}: {NO_NAME}")
+                raise Invalid(f"{request.path.rpartition('.')[2].lower()}: {NO_NAME}")
             return _json(await call(asked))
         except VolfsError as error:
             return _json({"Err": str(error)}, 500)
-        except ClientDisconnect:
-            raise
         except Exception:
-            log.exception("a request failed", extra={"path": request.scope["path"]})
+            log.exception("a request failed", extra={"path": request.path})
             return _json({"Err": "volfs failed on this request; its log says why"}, 500)
 
     async def _activate(self, _: Call) -> dict[str, Any]:
@@ -143,5 +127,5 @@ def _parse(body: bytes) -> Call:
         raise Invalid(f"the body of the call cannot be read: {error}") from error
 
 
-def _json(value: dict[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value) + b"\n", status, media_type=MEDIA_TYPE)
+def _json(value: dict[str, Any], status: int = 200) -> Answer:
+    return json(value, status, MEDIA_TYPE)

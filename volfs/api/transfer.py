@@ -15,11 +15,8 @@ from typing import Annotated
 
 import msgspec
 import trio
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from volfs.api.http import read_body
+from volfs.api.http import JSON, Answer, Client, Request, Stream, hear_the_end
 from volfs.driver.importing import Part
 from volfs.driver.record import Description
 from volfs.errors import Invalid, NotFound
@@ -50,9 +47,9 @@ class Transfer:
     def __init__(self, service: VolumeService) -> None:
         self._service = service
 
-    async def hold(self, request: Request, version: str) -> Response:  # noqa: ARG002
+    async def hold(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         """The volume is mounted and in use from before the answer's first byte to its last."""
-        name, use = request.query_params.get("name", ""), request.query_params.get("for", "")
+        name, use = request.asked("name"), request.asked("for")
         if not name:
             raise NotFound("hold: no such volume")
         if use not in _USES:
@@ -61,15 +58,15 @@ class Transfer:
         mountpoint = await self._service.uses.mount(name, user, Kind.TOOL)
         return HoldStream(self._service, name, user, mountpoint)
 
-    async def publish(self, request: Request, version: str) -> Response:  # noqa: ARG002
+    async def publish(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         """Answers when the volumes are visible."""
-        asked = _parse(await read_body(request))
+        asked = _parse(request.body)
         parts = [
             Part(one.source, one.inode, one.name, Description(one.created, labels=one.labels, options=one.options))
             for one in asked.volumes
         ]
         await self._service.publishing.publish(asked.work, parts)
-        return Response(status_code=204)
+        return Answer(status=204)
 
 
 def _parse(body: bytes) -> _Publication:
@@ -79,34 +76,25 @@ def _parse(body: bytes) -> _Publication:
         raise Invalid(f"invalid JSON: {error}") from None
 
 
-class HoldStream(Response):
+class HoldStream(Stream):
     """An answer that goes on until the client goes or the daemon ends; then the user is none any more."""
 
-    media_type = "application/json"
-
     def __init__(self, service: VolumeService, name: str, user: str, mountpoint: str) -> None:
-        super().__init__()
-        del self.headers["content-length"]
+        super().__init__(media_type=JSON)
         self._events = service.events
         self._line = msgspec.json.encode({"Name": name, "User": user, "Mountpoint": mountpoint}) + b"\n"
         self._leave = partial(service.uses.unmount, name, user)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
+    async def write_to(self, client: Client) -> None:
+        """The line, and nothing more."""
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": self._line, "more_body": True})
+            await client.begin()
+            await client.send(self._line)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._hear_the_client, receive, nursery.cancel_scope)
+                nursery.start_soon(hear_the_end, client, nursery.cancel_scope)
                 nursery.start_soon(self._hear_the_daemon, nursery.cancel_scope)
         finally:
             await self._leave()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    @staticmethod
-    async def _hear_the_client(receive: Receive, scope: trio.CancelScope) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        scope.cancel()
 
     async def _hear_the_daemon(self, scope: trio.CancelScope) -> None:
         with self._events.listen() as news:

@@ -13,10 +13,8 @@ from typing import Any
 
 import msgspec
 import trio
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from volfs.api.http import hear_the_end
+from volfs.api.http import JSON, Client, Stream, hear_the_end
 from volfs.volume.describe import usage_data
 from volfs.volume.service import VolumeService
 from volfs.volume.survey import Found
@@ -35,51 +33,48 @@ async def measured(usage: Usage) -> Mapping[int, Figure]:
     return run.figures
 
 
-class UsageStream(Response):
+class UsageStream(Stream):
     """An answer that goes on until the volumes are measured; with `cached`, the last figures and no more."""
 
-    media_type = "application/json"
-
     def __init__(self, service: VolumeService, names: Sequence[str], *, cached: bool) -> None:
-        super().__init__()
-        del self.headers["content-length"]
+        super().__init__(media_type=JSON)
         self._service, self._names, self._cached = service, names, cached
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI's signature)
+    async def write_to(self, client: Client) -> None:
+        """A line after another."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(hear_the_end, receive, nursery.cancel_scope)
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            nursery.start_soon(hear_the_end, client, nursery.cancel_scope)
+            await client.begin()
             if self._cached:
-                await self._tell_kept(send)
+                await self._tell_kept(client)
             else:
-                await self._tell_measured(self._service.usage.start(self._names or None), send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await self._tell_measured(self._service.usage.start(self._names or None), client)
             nursery.cancel_scope.cancel()
 
-    async def _tell_kept(self, send: Send) -> None:
+    async def _tell_kept(self, client: Client) -> None:
         if self._names:
-            await self._tell([Found(name) for name in dict.fromkeys(self._names)], send)
+            await self._tell([Found(name) for name in dict.fromkeys(self._names)], client)
         batch = self._service.store.volumes(limit=SENT_AT_ONCE) if not self._names else []
         while batch:
-            await self._tell([Found(volume.name) for volume in batch], send)
+            await self._tell([Found(volume.name) for volume in batch], client)
             batch = self._service.store.volumes(after=batch[-1].name, limit=SENT_AT_ONCE)
-        await _send([{"End": True}], send)
+        await _send([{"End": True}], client)
 
-    async def _tell_measured(self, run: Run, send: Send) -> None:
+    async def _tell_measured(self, run: Run, client: Client) -> None:
         told = 0
         while (found := await run.more(told)) or not run.ended.is_set():
-            await self._tell(found, send)
+            await self._tell(found, client)
             told += len(found)
             now = run.progress()
             progress = {"Done": now.done, "Total": now.total, "Size": now.apparent, "Files": now.files}
-            await _send([{"Progress": progress}], send)
+            await _send([{"Progress": progress}], client)
         if run.whole:
-            await _send([{"End": True}], send)
+            await _send([{"End": True}], client)
 
-    async def _tell(self, found: Sequence[Found], send: Send) -> None:
+    async def _tell(self, found: Sequence[Found], client: Client) -> None:
         for begin in range(0, len(found), SENT_AT_ONCE):
             lines = [self._line(one) for one in found[begin : begin + SENT_AT_ONCE]]
-            await _send([line for line in lines if line is not None], send)
+            await _send([line for line in lines if line is not None], client)
 
     def _line(self, found: Found) -> dict[str, Any] | None:
         """None for a volume that went away while all were measured, which is not about it."""
@@ -96,7 +91,7 @@ class UsageStream(Response):
         return {**line, "Warning": found.why} if found.why else line
 
 
-async def _send(lines: Sequence[dict[str, Any]], send: Send) -> None:
+async def _send(lines: Sequence[dict[str, Any]], client: Client) -> None:
     body = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     if body:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await client.send(body)
