@@ -31,14 +31,14 @@ FORWARDED = (
 class DataOnly(pyfuse3.Operations):
     supports_dot_lookup = False
 
-    def __init__(self, directories: dict[bytes, str], timeout: float) -> None:
+    def __init__(self, directories: dict[bytes, str], timeout: float, rest: float) -> None:
         super().__init__()
         self.numbers = {name: (serial << 3) | 3 for serial, name in enumerate(directories, 1)}
         self.paths = {number: directories[name] for name, number in self.numbers.items()}
         self.hung = {number: threading.Event() for number in self.paths}
         for event in self.hung.values():
             event.set()
-        self.data = Passthrough(self.open_data, timeout=timeout)
+        self.data = Passthrough(self.open_data, timeout=timeout, rest=rest)
         for name in FORWARDED.split():
             setattr(self, name, getattr(self.data, name))
 
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--uid", type=int, default=0)
     parser.add_argument("--nofile", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=1.0)
+    parser.add_argument("--rest", type=float, default=60.0)
     given = parser.parse_args()
     if given.nofile:
         resource.setrlimit(resource.RLIMIT_NOFILE, (given.nofile, given.nofile))
@@ -127,7 +128,7 @@ def main() -> None:
         os.setresgid(given.uid, given.uid, given.uid)
         os.setresuid(given.uid, given.uid, given.uid)
     os.umask(0o077)  # must not show
-    view = DataOnly(directories, given.timeout)
+    view = DataOnly(directories, given.timeout, given.rest)
     pyfuse3.init(view, f"/dev/fd/{fuse}", set(pyfuse3.default_options))
     print("ready", flush=True)
     with contextlib.suppress(KeyboardInterrupt):

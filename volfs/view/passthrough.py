@@ -2,13 +2,14 @@
 
 Law: what happens through the view is what would happen on the real directory, to the errno. A store that hangs stops
 its own volume only: a request makes one trip to a thread of its volume's, unless the kernel can answer from its memory,
-or the store is the catalogue's own file system, which everything hangs with.
-A symlink is something to be read, never followed. Every failure of a store is a FUSEError.
+or the store is the catalogue's own file system, which everything hangs with. A symlink is something to be read, never
+followed. Every failure of a store is a FUSEError.
 
 What a view through FUSE cannot do: changes made below it show after `timeout` seconds, though what is appended goes to
-the real end; locks are not shared with users of the real directory; no fallocate, no holes in lseek, no O_TMPFILE. One
-descriptor is held for each inode that the kernel caches: the limit is raised to the hard one, and past half of it the
-kernel is asked to drop the oldest files.
+the real end, and contents at the next open; locks are not shared with users of the real directory; no fallocate, no
+holes in lseek, no O_TMPFILE (the kernel sends FALLOCATE, LSEEK and TMPFILE, pyfuse3 3.5 has no handler for them; nor
+does it say of which inode STATFS is asked). One descriptor is held for each inode that the kernel caches: the limit is
+raised to the hard one, and past half of it the kernel is asked to drop the oldest files.
 """
 
 import errno
@@ -40,6 +41,7 @@ class Passthrough(NameRequests):
     open_data: from the inode of a `_data` to a new O_PATH descriptor of the real directory; called in a thread.
     home: st_dev of the file system for whose reads the event loop waits anyway, the catalogue's.
     timeout, root_timeout: seconds that the kernel may trust names and attributes; attributes of a `_data`.
+    rest: seconds that a file must have been left alone for its cached contents to outlast an open.
     """
 
     def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:

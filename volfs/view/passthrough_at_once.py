@@ -14,7 +14,8 @@ from volfs.view import passthrough_calls as calls
 from volfs.view.passthrough_calls import Found
 
 _RESOLVE_CACHED = 0x20  # since Linux 5.12
-_LOCAL = {0xEF53, 0x58465342, 0x9123683E, 0x01021994}  # statfs(2): ext4, xfs, btrfs, tmpfs
+_ON_DISK = {0xEF53, 0x58465342, 0x9123683E}  # statfs(2): ext4, xfs, btrfs
+_LOCAL = {*_ON_DISK, 0x01021994}  # tmpfs
 _HOW = calls.OpenHow(calls.HOLD, 0, calls.RESOLVE_STAYS | _RESOLVE_CACHED)
 _HOW_AT, _HOW_SIZE = ctypes.byref(_HOW), ctypes.sizeof(_HOW)
 _openat2 = ctypes.PyDLL(None, use_errno=True)["syscall"]  # keeps the interpreter's lock: it is back in no time
@@ -26,8 +27,17 @@ _fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
 
 def never_asks_elsewhere(held: int) -> bool:
     """Whether the file system keeps what it knows of an inode in this kernel: no server is asked for attributes."""
+    return calls.has_openat2() and _kind(held) in _LOCAL
+
+
+def dates_every_change(held: int) -> bool:
+    """Whether a change of a file's contents shows in its ctime, be it by mapped memory, once that is written back."""
+    return _kind(held) in _ON_DISK
+
+
+def _kind(held: int) -> int:
     about = (ctypes.c_long * 32)()
-    return calls.has_openat2() and _fstatfs(held, about) == 0 and about[0] & 0xFFFFFFFF in _LOCAL
+    return about[0] & 0xFFFFFFFF if _fstatfs(held, about) == 0 else 0
 
 
 def find(directory: int, name: bytes) -> Found:

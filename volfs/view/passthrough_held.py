@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from volfs.view.passthrough_at_once import never_asks_elsewhere
+from volfs.view.passthrough_at_once import dates_every_change, never_asks_elsewhere
 from volfs.view.passthrough_trips import Trips
 
 T = TypeVar("T")
@@ -51,10 +51,23 @@ class Node(Held):
 
     `bare_until`: up to when (trio's clock) the kernel may be told, without asking again, that it has no xattrs. It asks
     before every write (security.capability), and `ls -l` asks twice for each file (ACLs).
-    `told`: the size that the kernel believes in, as far as we know.
+    `told`: the size that the kernel believes in, as far as we know. `rested`: the ctime that it had when it was last
+    opened, if it had rested by then.
     """
 
-    __slots__ = ("bare_until", "generation", "handles", "key", "kind", "lookups", "name", "number", "parent", "told")
+    __slots__ = (
+        "bare_until",
+        "generation",
+        "handles",
+        "key",
+        "kind",
+        "lookups",
+        "name",
+        "number",
+        "parent",
+        "rested",
+        "told",
+    )
 
     def __init__(self, tree: "Tree", fd: int, number: int, kind: int, key: tuple[int, int], generation: int) -> None:
         super().__init__(tree, fd)
@@ -68,6 +81,20 @@ class Node(Held):
         self.parent = 0
         self.name = b""
         self.told = -1
+        self.rested = 0
+
+    def is_as_cached(self, rest: float) -> bool:
+        """At an open: whether the contents that the kernel has cached are surely what is there.
+
+        They are where the ctime is still that of the open before. But what is written by way of mapped memory shows in
+        it only once for as long as the page is dirty, which is some 30 seconds (vm.dirty_expire_centisecs); so a file
+        must have rested for longer, `rest` seconds.
+        """
+        if not self.tree.dates_changes:
+            return False
+        ctime, before = os.fstat(self._fd).st_ctime_ns, self.rested
+        self.rested = ctime if time.time_ns() - ctime > rest * 1e9 else 0
+        return ctime == before
 
 
 class Root(Node):
@@ -90,6 +117,7 @@ class Root(Node):
             if self._fd < 0:
                 fd = self._open(self.number)
                 self.tree.at_once = never_asks_elsewhere(fd)
+                self.tree.dates_changes = self.tree.at_once and dates_every_change(fd)
                 self.tree.near = self.tree.at_once and os.fstat(fd).st_dev == self.tree.home
                 self._fd = fd
             return self._fd
@@ -184,6 +212,7 @@ class Tree:
         self.handles: set[int] = set()
         self.home = home
         self.at_once = False
+        self.dates_changes = False
         self.near = False
         self.slow_until = 0.0  # monotonic
         self.inside = 0  # requests

@@ -39,11 +39,13 @@ class NameRequests:
         home: int = -1,
         timeout: float = 1.0,
         root_timeout: float = 0.0,
+        rest: float = 60.0,
         invalidate: Callable[[int, bytes], None] = pyfuse3.invalidate_entry,
         invalidate_data: Callable[[int], None] = pyfuse3.invalidate_inode,
     ) -> None:
         self._timeout = timeout
         self._root_timeout = root_timeout
+        self._rest = rest
         self._invalidate = invalidate
         self._invalidate_data = invalidate_data
         self._gives_away = os.geteuid() == 0
@@ -177,8 +179,9 @@ class NameRequests:
         return self._nodes.node(inode)
 
     def _opened(self, file: File) -> FileInfo:
-        """keep_cache is off: an open sees what was written below the view."""
-        return FileInfo(fh=self._nodes.opened(file), keep_cache=False)
+        """An open sees what was written below the view: what the kernel has cached of the contents goes, mostly."""
+        keeps = file.node.is_as_cached(self._rest)
+        return FileInfo(fh=self._nodes.opened(file), keep_cache=keeps)
 
     def _tell(self, work: Callable[[], None]) -> None:
         """Has the kernel forget something, in a thread: it waits for locks that it holds until we have answered."""
