@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Served, until
 from tests.torture.http_fuzz import attack, is_answer, talk
 
-SEEDS = range(150)
+SEEDS = range(100)
 
 
 @pytest.fixture
@@ -64,21 +64,18 @@ def test_a_client_that_breaks_the_protocol_while_it_is_answered_ends_only_its_co
     assert plugged.daemon == daemon
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"GET /volumes HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+def test_clients_that_have_gone_leave_no_connection_behind(plugged):
+    head = b" HTTP/1.1\r\nHost: a\r\n"
+    begun = (
+        b"GET /volumes" + head + b"Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n}\r\n" + b"f" * 30,
-        b"POST /volumes/create HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
-        b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n",
-    ],
-    ids=["h2c", "h2", "chunk", "body", "events"],
-)
-def test_a_client_that_has_gone_leaves_no_connection_behind(plugged, sent):
+        b"POST /x" + head + b"Transfer-Encoding: chunked\r\n\r\n1\r\n}\r\n" + b"f" * 30,
+        b"POST /volumes/create" + head + b"Content-Length: 100\r\n\r\n{",
+        b"GET /events" + head + b"\r\n",
+    )
     before = sockets_of(plugged)
     clients = []
-    for _ in range(10):
+    for sent in begun * 10:
         client = socket.socket(socket.AF_UNIX)
         client.connect(str(plugged.socket))
         client.sendall(sent)
@@ -96,16 +93,17 @@ def test_a_websocket_is_refused(plugged):
         assert talk(path, asked).startswith(b"HTTP/1.1 403 ")
 
 
-@pytest.mark.parametrize("text", [b'{"x":' + b"[" * 100_000, b"[" * 100_000, b'{"Name":"\\ud800"}', b'{"Name":"\xff"}'])
-def test_a_body_that_is_deep_or_no_text_is_the_clients_fault_at_both_sockets(plugged, text):
-    for path, asked in zip(plugged.sockets, ("/volumes/create", "/VolumeDriver.Get"), strict=True):
-        head = (
-            f"POST {asked} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
-        )
-        answer = talk(path, head.encode() + text)
-        assert b"its log says why" not in answer
-        assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 500"), answer
-        assert b'"message":' in answer or b'"Err":' in answer
+def test_a_body_that_is_deep_or_no_text_is_the_clients_fault_wherever_one_is_read(plugged):
+    engine, plugin = plugged.sockets
+    asked = [(engine, f"/{one}") for one in ("volumes/create", "volfs/containers/mounts", "volfs/publish")]
+    asked.append((plugin, "/VolumeDriver.Get"))
+    for text in (b'{"x":' + b"[" * 100_000, b"[" * 100_000, b'{"Name":"\\ud800"}', b'{"Name":"\xff"}'):
+        for path, target in asked:
+            head = f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            answer = talk(path, f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text)
+            assert b"its log says why" not in answer, (target, text[:20])
+            assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 500"), answer
+            assert b'"message":' in answer or b'"Err":' in answer
 
 
 def test_clients_that_send_a_byte_at_a_time_keep_nobody_waiting(plugged):

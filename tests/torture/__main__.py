@@ -9,20 +9,24 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from tests.torture import fuzz, hostile
 from tests.torture.clients import Clients
+from tests.torture.damage import fine, restoring
 from tests.torture.hands import Hands
 from tests.torture.imports import IMPORTS, Importers
 from tests.torture.kills import Killed
 from tests.torture.leaks import Leaks
 from tests.torture.operations import EXPIRY, OPERATIONS
 from tests.torture.power import FILE_SYSTEMS, Cuts
+from tests.torture.records import Records, variants
 from tests.torture.restores import Crashed, OfDocker, Restores, Trouble, ways_of
 from tests.torture.starts import Starts
 from tests.torture.steps import How
@@ -204,8 +208,27 @@ def parsers(turn: Turn) -> None:
     turn.figures = str(done)
 
 
+def damaged(turn: Turn) -> None:
+    """Every byte of what a volume says of itself as every other, then accidents to the catalogue by seed."""
+    done: Counter[str] = Counter()
+    for kind, place in ((kind, turn.directory / kind) for kind in ("opts", "meta")):
+        place.mkdir()
+        records = Records(place)
+        judge = records.with_opts if kind == "opts" else records.with_meta
+        for text in variants(getattr(records, kind), every=True):
+            turn.try_to(lambda text=text, judge=judge: done.update([f"records: {judge(text)}"]))  # type: ignore[misc]
+        records.close()
+    with restoring(turn.directory) as case:
+        for seed in count(turn.seed * 1_000_000):
+            if turn.over:
+                break
+            turn.try_to(lambda seed=seed: done.update([f"catalogues: {fine(case(seed), seed)}"]))  # type: ignore[misc]
+    assert "Traceback" not in (turn.directory / "log").read_text(), "a traceback of a restore"
+    turn.figures = ", ".join(f"{many} {what}" for what, many in sorted(done.items()))
+
+
 def strangers(turn: Turn) -> None:
-    """Damaged catalogues, any bytes on the sockets, any call on the view."""
+    """Any bytes on the sockets, any call on the view."""
     try:
         done = hostile.campaign((turn.deadline - time.monotonic()) / 60, turn.seed, turn.directory)
     except hostile.Finding as finding:
@@ -221,6 +244,7 @@ PARTS: dict[str, Callable[[Turn], None]] = {
     "clients": clients,
     "leaks": leaks,
     "fuzz": parsers,
+    "damage": damaged,
     "hostile": strangers,
 }
 

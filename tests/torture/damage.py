@@ -18,6 +18,7 @@ from volfs.volume.changes import AddReference, Delete, Put
 from volfs.volume.recovery import recover
 from volfs.volume.volume import Kind, Reference
 
+FINE = {"as it was", "rebuilt", "rebuilt by the next daemon", "a text is another", "as it was, after a death"}
 PAGE = 4096
 VOLUMES = 60
 PROJECT = Path(__file__).resolve().parents[2]
@@ -208,6 +209,12 @@ def catalogue_case(seed: int, root: Path, whole: bytes, restores: Restores) -> s
     if aside:
         return "rebuilt" if len(codes) == 1 else "rebuilt by the next daemon"
     return "as it was" if len(codes) == 1 else "as it was, after a death"
+
+
+def fine(outcome: str, seed: int) -> str:
+    """The outcome, which is one of those that may be."""
+    assert outcome in FINE, f"seed {seed}: {outcome}"
+    return outcome
 
 
 @contextmanager

@@ -13,6 +13,7 @@ METHODS = (b"GET", b"POST", b"DELETE", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT", 
 PATHS = (
     b"/_ping", b"/version", b"/info", b"/volumes", b"/v1.41/volumes", b"/volumes/create", b"/volumes/prune",
     b"/volumes/db", b"/volumes/", b"/system/df?type=volume", b"/events?until=1", b"/volfs/usage?name=db&cached=1",
+    b"/volfs/containers/mounts", b"/volfs/publish", b"/volfs/hold?name=db&for=x", b"/volfs/containers/ab",
     b"/Plugin.Activate", b"/VolumeDriver.Create", b"/VolumeDriver.Remove", b"/VolumeDriver.Mount",
     b"/VolumeDriver.Unmount", b"/VolumeDriver.Path", b"/VolumeDriver.Get", b"/VolumeDriver.List",
     b"/VolumeDriver.Capabilities", b"*", b"/v9.9/volumes", b"http://x/volumes",

@@ -2,10 +2,9 @@
 
 from collections import Counter
 
-from tests.torture.damage import restoring
+from tests.torture.damage import FINE, restoring
 
 SEEDS = range(30)
-FINE = {"as it was", "rebuilt", "rebuilt by the next daemon", "a text is another", "as it was, after a death"}
 
 
 def test_a_start_gets_past_any_damage_and_the_directories_bring_back_what_it_hit(tmp_path):
