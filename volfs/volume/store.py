@@ -318,6 +318,8 @@ class Store:
         names, notable = list[str](), dict[str, Entry]()
         with self._read() as read:
             for key, value in read.cursor(self._volumes):
+                if not key:  # LMDB writes none, and cannot look one up
+                    raise DamagedStore(f"the catalogue {self.path} has an entry without a name")
                 if b"state" in value or b"options" in value or b"driver" in value:
                     volume = encoding.volume(value)
                     names.append(volume.name)
