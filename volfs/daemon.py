@@ -52,6 +52,7 @@ from volfs.view.inodes import NodeKind, inode
 from volfs.view.invalidation import Invalidator, Notice, notices, notices_of_figures, notices_of_texts
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
+from volfs.view.texts import Texts
 from volfs.view.tree import Door
 from volfs.volume import probe
 from volfs.volume.changes import Edition, Owed
@@ -110,6 +111,7 @@ class Daemon:
         self._passthrough = Passthrough(
             self._plane.open_data, home=Path(settings.root).stat().st_dev, root_timeout=0.0 if binds else 1.0
         )
+        self._texts = Texts(self._service)
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
@@ -161,7 +163,7 @@ class Daemon:
 
     def _attach_view(self) -> None:
         door = Door(os.geteuid(), self._settings.gid, self._settings.mode)
-        operations = Operations(self._service, self._plane, self._passthrough, door)
+        operations = Operations(self._service, self._plane, self._passthrough, self._texts, door)
         serving.attach(operations, self._held.init, self._held.fuse, self._invalidator.served, acls=not self._binds)
 
     async def _serve_view(self) -> None:
@@ -177,6 +179,7 @@ class Daemon:
         await self._invalidator.send(list(dict.fromkeys(forget)))
 
     def _notices(self, owed: Owed) -> list[Notice]:
+        self._texts.forget(owed.serial)
         current = self._store.get(owed.name)
         if current is None or current.serial != owed.serial or self._is_taken_away(current):
             self._plane.forget(owed.serial)
@@ -190,6 +193,8 @@ class Daemon:
         return self._follower is not None and not volume.state.has_data
 
     async def _figures_changed(self, owed: Sequence[Owed]) -> None:
+        for one in owed:
+            self._texts.forget(one.serial)
         await self._invalidator.send(notices_of_figures(owed))
 
     def _let_go(self, volume: Volume) -> None:

@@ -7,10 +7,11 @@ by the one table of `messages`. What is not expected is logged with its tracebac
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import trio
 
 from volfs import __version__
@@ -25,8 +26,8 @@ from volfs.volume.describe import shown, usage_data
 from volfs.volume.filters import LISTING, PRUNING, Filters, parse_filters
 from volfs.volume.lists import SEARCH, Lists
 from volfs.volume.prune import Prune
-from volfs.volume.service import VolumeService
-from volfs.volume.volume import Volume
+from volfs.volume.service import MANY, VolumeService
+from volfs.volume.volume import Reference, Volume
 
 SHOWN_AT_ONCE = 500  # volumes shown between two turns of the event loop: some milliseconds
 
@@ -46,6 +47,7 @@ class EngineApi:
     def __init__(self, service: VolumeService, lists: Lists) -> None:
         self._service = service
         self._lists = lists
+        self._aside = trio.CapacityLimiter(1)
         self._pruning = Prune(service)
         self._containers = containers.ContainerRoutes(Containers(service, lists))
         transfer = Transfer(service)
@@ -118,7 +120,7 @@ class EngineApi:
         warnings = await self._lists.glance()
         objects = []
         for volume in await self._service.listed(filters):
-            objects.append(self._shown(volume))
+            objects.append(await self._shown(volume))
             if len(objects) % SHOWN_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
         return json(messages.listed(objects, warnings))
@@ -128,7 +130,7 @@ class EngineApi:
         if not name:
             raise NotFound("get: no such volume")
         volume = await self._lists.find(name)
-        return json(messages.inspected(self._shown(volume), self._service.drivers.told(volume)))
+        return json(messages.inspected(await self._shown(volume), self._service.drivers.told(volume)))
 
     async def _create(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         body = request.body
@@ -136,7 +138,7 @@ class EngineApi:
             messages.check_content_type(request.headers.get("content-type", ""))
         wanted = messages.parse_create(body)
         volume = await self._service.create(wanted.name, wanted.driver, wanted.options, wanted.labels)
-        return json(self._shown(volume), 201)
+        return json(await self._shown(volume), 201)
 
     async def _remove(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         name = request.name
@@ -162,8 +164,8 @@ class EngineApi:
             figures = await measured(self._service.usage)
             for volume in await self._service.listed(Filters()):
                 figure = figures.get(volume.serial) or self._service.usage.last(volume)
-                users = self._service.references(volume.name)
-                objects.append({**self._shown(volume), "UsageData": usage_data(figure, users)})
+                users = await self._service.users(volume.name)
+                objects.append({**await self._shown(volume), "UsageData": usage_data(figure, users)})
                 if len(objects) % SHOWN_AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
         return json(messages.usage_of(objects))
@@ -172,5 +174,16 @@ class EngineApi:
         cached = messages.truth(request.asked("cached"))
         return UsageStream(self._service, request.asked_all("name"), cached=cached)
 
-    def _shown(self, volume: Volume) -> dict[str, Any]:
-        return shown(volume, self._service.mountpoint(volume), self._service.references(volume.name))
+    async def _shown(self, volume: Volume) -> dict[str, Any]:
+        """What is told of a volume; of one with very many users it takes its time, and nobody else's."""
+        mountpoint, users = self._service.mountpoint(volume), await self._service.users(volume.name)
+        if len(users) < MANY:
+            return shown(volume, mountpoint, users)
+        return await trio.to_thread.run_sync(_shown_of_many, volume, mountpoint, users, limiter=self._aside)
+
+
+def _shown_of_many(volume: Volume, mountpoint: str, users: Sequence[Reference]) -> dict[str, Any]:
+    """Encoded one by one: one call for all of them would let nobody else run."""
+    fields = shown(volume, mountpoint, users)
+    fields["UsedBy"] = msgspec.Raw(b"[" + b",".join(map(msgspec.json.encode, fields["UsedBy"])) + b"]")
+    return fields

@@ -73,15 +73,15 @@ class UsageStream(Stream):
 
     async def _tell(self, found: Sequence[Found], client: Client) -> None:
         for begin in range(0, len(found), SENT_AT_ONCE):
-            lines = [self._line(one) for one in found[begin : begin + SENT_AT_ONCE]]
+            lines = [await self._line(one) for one in found[begin : begin + SENT_AT_ONCE]]
             await _send([line for line in lines if line is not None], client)
 
-    def _line(self, found: Found) -> dict[str, Any] | None:
+    async def _line(self, found: Found) -> dict[str, Any] | None:
         """None for a volume that went away while all were measured, which is not about it."""
         volume = self._service.store.get(found.name) if found.name else None
         if volume is None:
             return {"Name": found.name, "Error": f"get {found.name}: no such volume"} if self._names else None
-        users = self._service.references(volume.name)
+        users = await self._service.users(volume.name)
         line = {
             "Name": volume.name,
             "Driver": volume.driver,

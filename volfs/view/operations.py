@@ -16,7 +16,8 @@ from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import ROOT, NodeKind, inode, split
 from volfs.view.operations_data import Context, DataRequests, Entry
 from volfs.view.passthrough import Passthrough
-from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, meta_text, opts_text, root_attributes
+from volfs.view.texts import Texts
+from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, opts_text, root_attributes
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import State, Volume
 
@@ -31,12 +32,14 @@ class Operations(DataRequests):
     enable_writeback_cache = False
     enable_acl = False  # on only where data is always served through FUSE: `ls -l` asks for the ACL of every volume
 
-    def __init__(self, service: VolumeService, plane: DataPlane, passthrough: Passthrough, door: Door) -> None:
+    def __init__(
+        self, service: VolumeService, plane: DataPlane, passthrough: Passthrough, texts: Texts, door: Door
+    ) -> None:
         super().__init__(passthrough)
         self._service = service
         self._plane = plane
         self._door = door
-        self._meta: tuple[tuple[int, int], bytes] = (0, 0), b""  # the last one: of which volume, as of which commit
+        self._texts = texts
 
     def init(self) -> None:
         """Nothing to do; the daemon replaces it with the hand-over of the descriptor."""
@@ -57,7 +60,7 @@ class Operations(DataRequests):
         else:
             volume, kind = self._control(parent)
             if kind is NodeKind.VOLUME and (child := dict(children(volume)).get(name)) is not None:
-                return self._entry(volume, child)
+                return await self._entry(volume, child)
         raise FUSEError(errno.ENOENT)
 
     @answered
@@ -70,31 +73,23 @@ class Operations(DataRequests):
         if kind is NodeKind.DATA:
             await self._plane.touch(volume.serial, ctx.pid)
             return await self._data.getattr(number, ctx)
-        return self._entry(volume, kind)
+        return await self._entry(volume, kind)
 
-    def _entry(self, volume: Volume, kind: NodeKind) -> Entry:
+    async def _entry(self, volume: Volume, kind: NodeKind) -> Entry:
         match kind:
             case NodeKind.META:
-                users = self._service.references(volume.name)
-                figure = self._service.usage.last(volume)
-                changed = max([one.since for one in users] + ([figure.time] if figure is not None else []), default=0)
-                return entry(attributes(volume, kind, len(self._content(volume, kind)), changed))
+                meta = await self._texts.meta(volume)
+                return entry(attributes(volume, kind, len(meta.text), meta.changed))
             case NodeKind.OPTS:
-                return entry(attributes(volume, kind, len(self._content(volume, kind))))
+                return entry(attributes(volume, kind, len(opts_text(volume))))
             case NodeKind.DATA:
                 # Never cached: every stat of an unbound _data reaches `getattr`, which binds it.
                 return entry(attributes(volume, kind), attr_timeout=0.0)
             case NodeKind.VOLUME:
                 return entry(attributes(volume, kind))
 
-    def _content(self, volume: Volume, kind: NodeKind) -> bytes:
-        if kind is NodeKind.OPTS:
-            return opts_text(volume)
-        now = volume.serial, self._service.store.version()
-        if self._meta[0] != now:  # a long one, of thousands of users, is read in many pieces
-            users, figure = self._service.references(volume.name), self._service.usage.last(volume)
-            self._meta = now, meta_text(volume, self._service.mountpoint(volume), users, figure)
-        return self._meta[1]
+    async def _content(self, volume: Volume, kind: NodeKind) -> bytes:
+        return opts_text(volume) if kind is NodeKind.OPTS else (await self._texts.meta(volume)).text
 
     # Files
 
@@ -114,7 +109,7 @@ class Operations(DataRequests):
     async def read(self, fh: int, offset: int, size: int) -> bytes:
         if self._data.owns_handle(fh):
             return await self._data.read(fh, offset, size)
-        return self._content(*self._control(fh))[offset : offset + size]
+        return (await self._content(*self._control(fh)))[offset : offset + size]
 
     # Directories
 
@@ -134,7 +129,7 @@ class Operations(DataRequests):
         elif fh == ROOT:
             self._list_volumes(start_id, token)
         else:
-            self._list_volume(fh, start_id, token)
+            await self._list_volume(fh, start_id, token)
 
     def _list_volumes(self, after: int, token: pyfuse3.ReaddirToken) -> None:
         """Volumes in the order of their serials: whoever is created or removed meanwhile moves nobody else."""
@@ -146,11 +141,11 @@ class Operations(DataRequests):
                 if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(os.fsencode(file_name(name))), found, after):
                     return
 
-    def _list_volume(self, fh: int, after: int, token: pyfuse3.ReaddirToken) -> None:
+    async def _list_volume(self, fh: int, after: int, token: pyfuse3.ReaddirToken) -> None:
         volume, _ = self._control(fh)
         for position, (name, kind) in enumerate(children(volume), 1):
             if position > after:
-                found = self._entry(volume, kind)
+                found = await self._entry(volume, kind)
                 if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(name), found, position):
                     return
 

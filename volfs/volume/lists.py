@@ -160,7 +160,7 @@ class Lists:
             return why
         if self._complaints.pop(name, ""):
             log.info("a plugin answers again", extra={"driver": name})
-        await self._note(name, learned(known, told, lambda one: bool(self._service.references(one))))
+        await self._note(name, learned(known, told, lambda one: bool(self._service.store.references(one, limit=1))))
         strangers = [one for one in told if one not in known and self._service.store.get(one) is None]
         scope = await plugin.scope() if strangers else ""
         found = (_found(told[one], name, scope) for one in strangers if _can_be_shown(told[one]))

@@ -52,4 +52,4 @@ class Prune:
 
     def _unused(self, volume: Volume, filters: Filters) -> bool:
         asked_for = filters.all or ANONYMOUS in (volume.labels or {})
-        return asked_for and volume.local and not volume.options and dangling(self._service.references(volume.name))
+        return asked_for and volume.local and not volume.options and dangling(self._service.some_users(volume.name))

@@ -19,7 +19,7 @@ from volfs.volume.changes import Change, Delete, Put, Touch
 from volfs.volume.commits import Commits
 from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
-from volfs.volume.filters import ANONYMOUS, Filters
+from volfs.volume.filters import ANONYMOUS, Filters, dangling
 from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
 from volfs.volume.publishing import Publishing
@@ -34,6 +34,7 @@ from volfs.volume.writer import Writer
 Learned = tuple[str, Volume | None, Volume | None]
 """A volume's name, what it was, and what it is; None: not there."""
 
+MANY = 1_000  # users read between two turns of the event loop: some milliseconds
 LISTED_AT_ONCE = 2_000  # volumes read between two turns of the event loop: some milliseconds
 
 
@@ -77,6 +78,19 @@ class VolumeService:
         """The users of a volume."""
         return self.store.references(name)
 
+    async def users(self, name: str) -> list[Reference]:
+        """The users of a volume, however many, without keeping others from their turn."""
+        found = list(batch := self.store.references(name, limit=MANY))
+        while len(batch) == MANY:
+            await trio.lowlevel.checkpoint()
+            found.extend(batch := self.store.references(name, batch[-1].id, MANY))
+        return found
+
+    def some_users(self, name: str) -> Sequence[Reference]:
+        """Enough of them to say whether there is anybody who counts."""
+        found = self.store.references(name, limit=MANY)
+        return found if len(found) < MANY or not dangling(found) else self.store.references(name)
+
     def mountpoint(self, volume: Volume) -> str:
         """Where a container can use the volume; of a plugin's volume, where the plugin said that it is."""
         return self.drivers.of(volume.driver).mountpoint(volume)
@@ -105,7 +119,7 @@ class VolumeService:
         return found
 
     def _users(self, volume: Volume, filters: Filters) -> Sequence[Reference]:
-        return self.store.references(volume.name) if filters.dangling is not None else ()
+        return self.some_users(volume.name) if filters.dangling is not None else ()
 
     def _known(self, name: str) -> Volume:
         volume = self.store.get(name)
@@ -213,7 +227,7 @@ class VolumeService:
     def _news(self, name: str, before: Volume | None, after: Volume | None) -> list[Change]:
         if before and after and not after.mountpoint and self.uses.anybody(name):
             after = msgspec.structs.replace(after, mountpoint=before.mountpoint)
-        used = after is None and bool(self.store.references(name))
+        used = after is None and bool(self.store.references(name, limit=1))
         if self.store.get(name) != before or before == after or used:
             return []
         return [Delete(name) if after is None else Put(after)]

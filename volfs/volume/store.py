@@ -256,14 +256,15 @@ class Store:
             values = [read.get(encoding.key(name.decode(errors="surrogateescape")), db=self._volumes) for name in names]
         return [encoding.volume(value) for value in values if value is not None]
 
-    def references(self, name: str) -> list[Reference]:
-        """The users of a volume, in the order of their ids."""
+    def references(self, name: str, after: str = "", limit: int = 1 << 62) -> list[Reference]:
+        """The users of a volume in the order of their keys, those behind `after`, at most `limit`."""
         prefix = encoding.key(name) + b"\0"
+        begin = encoding.reference_key(name, after) + b"\0" if after else prefix
         with self._read() as read:
             cursor = read.cursor(self._references)
             found = []
-            if cursor.set_range(prefix):
-                for key, value in cursor:
+            if cursor.set_range(begin):
+                for key, value in islice(cursor, limit):
                     if not key.startswith(prefix):
                         break
                     found.append(encoding.decode(value, tuple[str, Reference])[1])

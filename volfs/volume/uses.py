@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from itertools import chain
 
 import msgspec
 import trio
@@ -34,6 +35,7 @@ from volfs.volume.store import Store
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference, State, Volume, users
 
 log = logging.getLogger(__name__)
+NAMED = 100  # users read at once where some are enough
 TOLD_AT_MOST = 5  # times that a plugin which answers with an error is told that a user has left, in half a minute
 Place = Callable[[str], None]
 
@@ -204,7 +206,7 @@ class Uses:
 
     async def _end_of_use(self, name: str, user: str) -> AddReference | DropReference:
         """Who uses a volume no more is no user of it, but for a container that is there: it may start again."""
-        one = next((one for one in self._store.references(name) if one.id == user), None)
+        one = self._store.reference(name, user)
         if one is not None and await self._is_there(user):
             return AddReference(name, Reference(user, Kind.CONTAINER, "", one.since))
         return DropReference(name, user)
@@ -213,9 +215,13 @@ class Uses:
         return await self._drivers.local.run(is_container, self._drivers.local.hands.root, container)
 
     async def of(self, name: str) -> list[str]:
-        """The ids of those who keep the volume from being removed."""
-        found = users(self._store.references(name))
-        return [one.id for one in found if one.running or await self._is_there(one.id)]
+        """The ids of those who keep the volume from being removed; of very many, some."""
+        found: list[str] = []
+        batch = self._store.references(name, limit=NAMED)
+        while batch and len(found) < NAMED:
+            found += [one.id for one in users(batch) if one.running or await self._is_there(one.id)]
+            batch = self._store.references(name, batch[-1].id, NAMED)
+        return found
 
     async def leave_view(self) -> None:
         """The view goes, for good: it uses no volume any more, and its kernel caches are nobody's concern."""
@@ -259,7 +265,9 @@ class Uses:
 
     def anybody(self, name: str) -> bool:
         """Whether the volume has a user, the view included."""
-        return any(one.kind is not Kind.LEAVING for one in self._store.references(name))
+        some = self._store.references(name, limit=NAMED)
+        everybody = some if len(some) < NAMED else chain(some, self._store.references(name))
+        return any(one.kind is not Kind.LEAVING for one in everybody)
 
     def _is_leaving(self, name: str, user: str) -> bool:
         one = self._store.reference(name, user)
