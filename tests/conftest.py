@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,13 +39,13 @@ def until(true: Callable[[], object], seconds: float = 20.0) -> None:
 class UnixConnection(HTTPConnection):
     """HTTP on a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("volfs", timeout=60)
+    def __init__(self, path: Path, timeout: float = 60) -> None:
+        super().__init__("volfs", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket(AF_UNIX)
-        self.sock.settimeout(60)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
 
 
@@ -110,9 +111,9 @@ class Served:
         """Waits until a daemon was ready so many times since the first start."""
         until(lambda: self.log().count(" ready ") >= times)
 
-    def request(self, method: str, path: str, body: object = None) -> tuple[int, object]:
+    def request(self, method: str, path: str, body: object = None, timeout: float = 60) -> tuple[int, object]:
         """One request of the Engine API: status and decoded answer."""
-        connection = UnixConnection(self.socket)
+        connection = UnixConnection(self.socket, timeout)
         with contextlib.closing(connection):
             text = None if body is None else json.dumps(body)
             connection.request(method, path, text, {"Content-Type": "application/json"} if text else {})
@@ -173,7 +174,77 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         assert "Traceback" not in log, log
 
 
+class Common:
+    """A daemon for one test after another, as long as each leaves it as it was: half of a short test is its start.
+
+    Law: who gets it sees no difference to a new one, but for numbers, which are never used again.
+    """
+
+    def __init__(self, places: pytest.TempPathFactory) -> None:
+        self._places = places
+        self._served: Served | None = None
+
+    def take(self) -> Served:
+        """With nothing in its root, and nothing said but that it is ready."""
+        if self._served is None:
+            self._served = Served(self._places.mktemp("served"))
+            self._daemon, self._said = self._served.daemon, len(self._served.log())
+            self._there = self._files(self._served)
+        return self._served
+
+    def give_back(self) -> None:
+        """Ends it where it is not as it was."""
+        served = self._served
+        assert served is not None
+        assert "Traceback" not in served.log(), served.log()
+        try:
+            as_before = self._is_as_before(served)
+        except (AssertionError, OSError, HTTPException):
+            as_before = False
+        if as_before:
+            os.truncate(served._log, self._said)
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Ends it."""
+        if (served := self._served) is not None:
+            self._served = None
+            served.clean_up()
+            assert not served.mounts()
+            assert "Traceback" not in served.log(), served.log()
+
+    def _is_as_before(self, served: Served) -> bool:
+        if served.keeper.poll() is not None or served.daemon != self._daemon:
+            return False
+        listed = served.request("GET", "/volumes", timeout=5)[1]
+        assert isinstance(listed, dict)
+        for user in {
+            one["Id"] for volume in listed["Volumes"] for one in volume["UsedBy"] if one["Kind"] == "container"
+        }:
+            served.request("DELETE", f"/volfs/containers/{user}", timeout=5)
+        for one in listed["Volumes"]:
+            assert served.request("DELETE", f"/volumes/{quote(one['Name'])}", timeout=5)[0] == 204
+        until(lambda: self._files(served) == self._there and served.mounts() == [str(served.view)], 0.5)
+        return os.listdir(served.view) == []
+
+    @staticmethod
+    def _files(served: Served) -> list[str]:
+        """What is there, without the empty directories that are made when they are needed first."""
+        lasting = [path for path in served.root.rglob("*") if path.is_symlink() or not path.is_dir()]
+        return sorted(str(path) for path in [*lasting, *(served.root / "volumes").iterdir()])
+
+
+@pytest.fixture(scope="session")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Common]:
+    """The daemon that tests have in common."""
+    common = Common(tmp_path_factory)
+    yield common
+    common.end()
+
+
 @pytest.fixture
-def served(serve: Callable[..., Served]) -> Served:
+def served(common: Common) -> Iterator[Served]:
     """A running daemon with nothing in its root."""
-    return serve()
+    yield common.take()
+    common.give_back()

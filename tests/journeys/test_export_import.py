@@ -192,7 +192,7 @@ def test_compressed_by_the_name_of_the_file_and_recognised_by_its_first_bytes(se
         assert volfs(served, "import", file, "--rename", f"db=f{position}")[0] == 0
         assert volfs(served, "import", "--rename", f"db=p{position}", stdin=file.read_bytes())[0] == 0
         assert read(served, f"f{position}") == read(served, f"p{position}") == read(served, "db")
-    assert sorted(os.listdir(tmp_path)) == ["archive.tar", "archive.tar.zst", "archive.tgz", "served0"]
+    assert sorted(os.listdir(tmp_path)) == ["archive.tar", "archive.tar.zst", "archive.tgz"]
 
 
 # Names that are taken
