@@ -78,15 +78,15 @@ class LocalVolumes:
         """Sees to it that the data is at the mountpoint, whoever the user is. Raises NotFound where it has gone."""
         if volume.state is not State.OK:
             raise Unavailable(trouble(volume, self.mountpoint(volume)))
-        mountpoint = await self._attend(volume, self.hands.mount, volume.name, volume.options)
-        if place is not None:
-            await self._attend(volume, place, mountpoint)
-        return mountpoint
-
-    async def _attend(self, volume: Volume, hand: Callable[[*Args], T], *args: *Args) -> T:
         if not volume.source:
-            return await self.threads.run(hand, *args, of=volume.name, abandon=True)
-        return await trio.to_thread.run_sync(hand, *args, limiter=self._mounts, abandon_on_cancel=True)
+            return await self.threads.run(self._mounted, volume, place, of=volume.name, abandon=True)
+        return await trio.to_thread.run_sync(self._mounted, volume, place, limiter=self._mounts, abandon_on_cancel=True)
+
+    def _mounted(self, volume: Volume, place: Callable[[str], None] | None) -> str:
+        mountpoint = self.hands.mount(volume.name, volume.options)
+        if place is not None:
+            place(mountpoint)
+        return mountpoint
 
     async def unmount(self, volume: Volume, user: str, *, last: bool) -> None:  # noqa: ARG002
         """Takes what the options have mounted away, with the last user."""
