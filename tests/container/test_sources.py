@@ -51,10 +51,18 @@ def test_a_directory_without_a_config_is_no_containers(tmp_path):
     (tmp_path / "config.v2.json").write_text("{")
     with pytest.raises(Invalid, match=str(tmp_path)):
         read(tmp_path)
-    (tmp_path / "config.v2.json").unlink()
-    (tmp_path / "config.v2.json").mkdir()
-    with pytest.raises(HostError, match="cannot be read"):
-        read(tmp_path)
+    with pytest.raises(NotFound, match="not the directory of a container"):
+        read(tmp_path / "config.v2.json")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "symlink", "directory"])
+@pytest.mark.parametrize("name", ["config.v2.json", "hostconfig.json"])
+def test_a_containers_file_that_is_something_else_is_refused_and_not_waited_for(tmp_path, name, kind):
+    path = write_container(tmp_path / ID) / name
+    content = path.rename(tmp_path / "elsewhere")
+    {"fifo": lambda: os.mkfifo(path), "symlink": lambda: path.symlink_to(content), "directory": path.mkdir}[kind]()
+    with pytest.raises(Invalid, match=f"{name} is (not a regular file|a symlink)"):
+        read(tmp_path / ID)
 
 
 def test_a_container_without_a_hostconfig_can_be_read(tmp_path):

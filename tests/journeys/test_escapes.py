@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import until
+from tests.journeys.transfers import volfs
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
@@ -233,6 +234,7 @@ def test_no_secret_of_an_option_is_in_a_log_the_view_an_error_or_a_process_list(
     served.kill_daemon()
     served.ready(2)
     said += [served.request("GET", "/volumes/v0")[1]["Status"], (served.view / "v0" / "meta").read_text()]
+    said += [volfs(served, "check", "--root", served.root), volfs(served, "df"), volfs(served, "export", "v3", "v0")[2]]
     said.append(served.log())
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():

@@ -5,6 +5,7 @@
 Law: nothing is written, and only owners of files in that directory are changed, never through a symlink. Blocks.
 """
 
+import errno
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from volfs.container.config import Container, parse
 from volfs.container.mounts import NetworkFile
+from volfs.dockerroot.source import read_text
 from volfs.driver.names import quoted
 from volfs.errors import HostError, Invalid, NotFound
 
@@ -86,13 +88,15 @@ def _names_in(place: Path) -> list[str]:
 
 
 def _text(path: Path) -> bytes | None:
+    """A file's text; None where there is none. No symlink is followed and no fifo waited for."""
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST + 1)
-    except (FileNotFoundError, NotADirectoryError):
+        text = read_text(path)
+    except NotFound:
         return None
-    except OSError as error:
-        raise HostError(f"{path} cannot be read: {error.strerror}", error.errno) from error
+    except HostError as error:
+        if error.errno != errno.ENOTDIR:
+            raise
+        return None
     if len(text) > _LARGEST:
         raise Invalid(f"{path} is longer than {_LARGEST >> 20} MiB")
     return text
