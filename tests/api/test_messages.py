@@ -218,8 +218,12 @@ def test_each_kind_of_failure_has_its_status():
 
 
 def test_an_empty_list_is_a_list_and_no_warnings_are_null():
-    assert listed([], []) == {"Volumes": [], "Warnings": None}
-    assert listed([{"Name": "db"}], ["look"]) == {"Volumes": [{"Name": "db"}], "Warnings": ["look"]}
+    assert listed([], b"null") == b'{"Volumes":[],"Warnings":null}\n'
+    parts = [b'[{"Name":"db"},{"Name":"dc"}]', b"[]", b'[{"Name":"dd"}]']
+    assert json.loads(listed(parts, b'["look"]')) == {
+        "Volumes": [{"Name": "db"}, {"Name": "dc"}, {"Name": "dd"}],
+        "Warnings": ["look"],
+    }
 
 
 def test_the_version_says_what_a_client_negotiates_with():

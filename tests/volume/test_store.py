@@ -531,3 +531,16 @@ def test_a_catalogue_from_before_there_were_figures_opens_as_it_is(catalogue, vo
     assert store.commit([Measured(serial, figure), Measured(serial + 1, figure)])[1] == Effect(None, None)
     assert (store.figure(serial), store.figure(serial + 1)) == (figure, None)
     store.close()
+
+
+def test_which_of_many_volumes_are_used_is_read_at_once(store, volume):
+    """Names that begin alike, and one that is kept under a digest."""
+    names = sorted(["a", "aa", "a.b", "ab", "b", "c", "x" * 600])
+    used = {"a", "a.b", "b", "x" * 600}
+    for name in names:
+        store.commit([Put(volume(name))])
+        for id_ in ("1", "2") if name in used else ():
+            store.commit([AddReference(name, Reference(id_, Kind.PLUGIN, "", 1))])
+    for number, first in enumerate(names):
+        for last in names[number:]:
+            assert store.used(first, last) == used.intersection(names[number : names.index(last) + 1])

@@ -17,7 +17,7 @@ import trio
 from volfs import __version__
 from volfs.api import about, containers, messages
 from volfs.api.events import EventStream, parse_wanted
-from volfs.api.http import Answer, Request, json
+from volfs.api.http import JSON, Answer, Request, json
 from volfs.api.transfer import Transfer
 from volfs.api.usage import UsageStream, measured
 from volfs.container.setup import Containers
@@ -118,12 +118,10 @@ class EngineApi:
     async def _list(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         filters = parse_filters(request.asked("filters"), LISTING)
         warnings = await self._lists.glance()
-        objects = []
-        for volume in await self._service.listed(filters):
-            objects.append(await self._shown(volume))
-            if len(objects) % SHOWN_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
-        return json(messages.listed(objects, warnings))
+        parts = []
+        async for batch in self._service.batches(filters):
+            parts.append(msgspec.json.encode([await self._told(one, users) for one, users in batch]))
+        return Answer(messages.listed(parts, msgspec.json.encode(warnings or None)), media_type=JSON)
 
     async def _inspect(self, request: Request, version: str) -> Answer:  # noqa: ARG002
         name = request.name
@@ -175,8 +173,11 @@ class EngineApi:
         return UsageStream(self._service, request.asked_all("name"), cached=cached)
 
     async def _shown(self, volume: Volume) -> dict[str, Any]:
+        return await self._told(volume, await self._service.users(volume.name))
+
+    async def _told(self, volume: Volume, users: Sequence[Reference]) -> dict[str, Any]:
         """What is told of a volume; of one with very many users it takes its time, and nobody else's."""
-        mountpoint, users = self._service.mountpoint(volume), await self._service.users(volume.name)
+        mountpoint = self._service.mountpoint(volume)
         if len(users) < MANY:
             return shown(volume, mountpoint, users)
         return await trio.to_thread.run_sync(_shown_of_many, volume, mountpoint, users, limiter=self._aside)

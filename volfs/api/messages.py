@@ -6,7 +6,7 @@ zero value. Source: Docker's behaviour, observed on Engine 28 and 20.10.
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,9 +184,10 @@ def _go(value: object) -> str:
     return next((name for kind, name in names if isinstance(value, kind)), "object")
 
 
-def listed(objects: Sequence[dict[str, Any]], warnings: Sequence[str]) -> dict[str, Any]:
-    """The answer of `GET /volumes`."""
-    return {"Volumes": objects, "Warnings": list(warnings) or None}
+def listed(parts: Iterable[bytes], warnings: bytes) -> bytes:
+    """The answer of `GET /volumes`: JSON arrays of volumes as one, and one of warnings, or null."""
+    volumes = b",".join(part[1:-1] for part in parts if part != b"[]")
+    return b'{"Volumes":[%b],"Warnings":%b}\n' % (volumes, warnings)
 
 
 def inspected(volume: dict[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from volfs.volume.volume import Figure, Kind, Reference, Volume, users
 
 
+@lru_cache(maxsize=4096)  # a list has many of the same second
 def rfc3339(seconds: int) -> str:
     """`2026-11-24T03:39:46Z`; a time outside of the calendar's years becomes Docker's zero time."""
     try:

@@ -44,6 +44,10 @@ def refused(catalogue: Path, why: Exception) -> HostError:
 def _reserve(path: Path, length: int) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        there = os.fstat(descriptor).st_size
         os.posix_fallocate(descriptor, 0, length)
+        # Zeros as well: the first write to a block that was only reserved makes the next sync wait for the journal.
+        if there < length:
+            os.pwrite(descriptor, bytes(length - there), there)
     finally:
         os.close(descriptor)

@@ -7,7 +7,7 @@ volume; a listing and a `get` take none, but for what they find changed.
 
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 import trio
@@ -35,7 +35,7 @@ Learned = tuple[str, Volume | None, Volume | None]
 """A volume's name, what it was, and what it is; None: not there."""
 
 MANY = 1_000  # users read between two turns of the event loop: some milliseconds
-LISTED_AT_ONCE = 2_000  # volumes read between two turns of the event loop: some milliseconds
+LISTED_AT_ONCE = 500  # volumes read between two turns of the event loop: some milliseconds, shown as well
 
 
 class VolumeService:
@@ -110,16 +110,22 @@ class VolumeService:
 
     async def listed(self, filters: Filters) -> list[Volume]:
         """The volumes that match, in the order of their names."""
-        found: list[Volume] = []
+        return [volume async for batch in self.batches(filters) for volume, _ in batch]
+
+    async def batches(self, filters: Filters) -> AsyncIterator[list[tuple[Volume, Sequence[Reference]]]]:
+        """The same with their users, some at a time, between which the event loop has its turn."""
         batch = self.store.volumes(limit=LISTED_AT_ONCE)
         while batch:
-            found.extend(one for one in batch if filters.match(one, self._users(one, filters)))
+            used = self.store.used(batch[0].name, batch[-1].name)
+            found = [one for one in batch if self._matches(one, filters, used=one.name in used)]
+            yield [(one, await self.users(one.name) if one.name in used else ()) for one in found]
             await trio.lowlevel.checkpoint()
             batch = self.store.volumes(after=batch[-1].name, limit=LISTED_AT_ONCE)
-        return found
 
-    def _users(self, volume: Volume, filters: Filters) -> Sequence[Reference]:
-        return self.some_users(volume.name) if filters.dangling is not None else ()
+    def _matches(self, volume: Volume, filters: Filters, *, used: bool) -> bool:
+        """Users are read only where they are asked about."""
+        asked = used and filters.dangling is not None
+        return filters.match(volume, self.some_users(volume.name) if asked else ())
 
     def _known(self, name: str) -> Volume:
         volume = self.store.get(name)

@@ -270,6 +270,19 @@ class Store:
                     found.append(encoding.decode(value, tuple[str, Reference])[1])
             return found
 
+    def used(self, first: str, last: str) -> set[str]:
+        """Those volumes from one name to another, in the order of the names, that have users; most have none."""
+        end = encoding.key(last) + b"\1"
+        found = set()
+        with self._read() as read:
+            cursor = read.cursor(self._references)
+            more = cursor.set_range(encoding.key(first) + b"\0")
+            while more and cursor.key() < end:
+                name, _ = encoding.decode(cursor.value(), tuple[str, Reference])
+                found.add(name)
+                more = cursor.set_range(encoding.key(name) + b"\1")
+        return found
+
     def uses_of(self, user: str) -> list[tuple[str, Reference]]:
         """(name of a volume, reference) of the users whose id begins so; looks at every key, some millions a second."""
         wanted = b"\0" + encoding.text(user)
