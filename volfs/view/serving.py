@@ -6,8 +6,9 @@ takes the pipe's place for all that follows. So stock libfuse serves a mount tha
 ask for what pyfuse3 has no word for.
 
 Law: one view a process (pyfuse3 keeps its session in a module), and no request of a volume may wait behind another
-volume's: of requests that nobody waits for the kernel sends a dozen at a time, and twelve pages read ahead from a store
-that hangs would be those. So the kernel is not asked for reads in that way.
+volume's. Of requests that nobody waits for the kernel sends a dozen at a time unless it is told otherwise, and twelve
+pages read ahead from a store that hangs would be those. So it may send `_BACKGROUND`, more than a store that hangs can
+gather: `passthrough_nodes` turns a crowd away.
 """
 
 import errno
@@ -24,21 +25,21 @@ from volfs.view.passthrough_trips import none_under_way
 MAX_TASKS = 10_000  # handlers at once; once that many wait, no request is read any more
 
 
-_FLAGS = struct.Struct("=28xI")  # struct fuse_out_header, then struct fuse_init_out up to its flags
+_FLAGS = struct.Struct("=28xIHH")  # fuse_out_header, fuse_init_out: flags, max_background, congestion_threshold
 _DONT_MASK, _POSIX_ACL = 1 << 6, 1 << 20  # FUSE_* of linux/fuse.h
-_ASYNC = 1 << 0 | 1 << 15  # FUSE_ASYNC_READ, FUSE_ASYNC_DIO
+_BACKGROUND = 4096  # requests at once that nobody waits for
 
 
 def adjusted(answer: bytes) -> bytes:
     """libfuse's answer to FUSE_INIT with what pyfuse3 has no word for.
 
-    Every read is sent while somebody waits for it. A default ACL takes the umask's place, so whoever makes a file
-    applies one of them.
+    A default ACL takes the umask's place, so whoever makes a file applies one of them.
     """
-    flags = _FLAGS.unpack_from(answer)[0] & ~_ASYNC
+    flags, _, _ = _FLAGS.unpack_from(answer)
     if flags & _POSIX_ACL:
         flags |= _DONT_MASK
-    return answer[: _FLAGS.size - 4] + struct.pack("=I", flags) + answer[_FLAGS.size :]
+    start = _FLAGS.size - 8
+    return answer[:start] + struct.pack("=IHH", flags, _BACKGROUND, _BACKGROUND) + answer[_FLAGS.size :]
 
 
 class _HandOver:
