@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+import timeit
 from urllib.parse import quote
 
 import pytest
@@ -72,11 +74,22 @@ def test_the_half_of_a_password_that_is_taken_for_a_host_is_masked():
         f"{{'secret': '{SECRET}'}}",
         f"map[password:{SECRET} user:x]",
         f"smb://u:{SECRET}@host",
+        f"//u:p@{SECRET}@host",
         f"pass = {SECRET}",
     ],
 )
 def test_what_looks_like_a_secret_is_masked_by_who_does_not_know_it(text):
     assert SECRET not in masked_text(text)
+
+
+def test_a_line_without_a_secret_costs_little_more_than_to_be_looked_at():
+    """A start may log a hundred thousand of them."""
+    text = "volume adopted " * 20
+
+    def times(deed):
+        return min(timeit.repeat(deed, number=300, repeat=5))
+
+    assert times(lambda: masked_text(text)) < 20 * times(lambda: re.search("pass|pwd|secret|cred|token|key", text))
 
 
 @pytest.mark.parametrize("text", ["invalid key: foo", "passed 5 of 7", "unix:///run/token.sock", "a key", "host:80"])
