@@ -84,7 +84,7 @@ def test_an_upgrade_that_cannot_be_loaded_leaves_the_daemon_that_serves_and_one_
     served = serve(project=project)
     served.create("db")
     daemon = served.daemon
-    program = project / "volfs" / "daemon.py"
+    program = project / "volfs" / "daemon" / "__main__.py"
     good = program.read_text()
     program.write_text("raise SystemExit('half of a file')\n")
     served.keeper.send_signal(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""The daemon: restore first, then the faces, in one nursery tree.
+"""A running daemon: the faces and all that works behind them, in one nursery tree.
 
     serve
       Writer.run        commits                     DataPlane.run   binds, expires
@@ -18,34 +18,23 @@ true after a crash is seen to by restore, never on the way out.
 import importlib
 import logging
 import os
-import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import trio
 
-from volfs import logs
-from volfs.adopt.adopt import restore
-from volfs.container.recovery import recover as recover_containers
-from volfs.dockerroot import owner
-from volfs.driver.local import LocalDriver
+from volfs.daemon.parting import Parting
+from volfs.daemon.restored import Restored
 from volfs.driver.registry import Registry
 from volfs.errors import NotFound, VolfsError
-from volfs.keeper import vigil
-from volfs.keeper.child import LOADED, READY, Held, announce
+from volfs.keeper.child import READY, Held, announce
 from volfs.keeper.fuse import detach_view
 from volfs.mount.syscalls import can_mount
-from volfs.observe.driver import ObservedDriver
 from volfs.observe.follow import Follower
-from volfs.observe.look import DockerRoot
-from volfs.observe.restore import recover as mirror
-from volfs.parting import Parting
-from volfs.settings import DEFAULT_SOCKET, GIVE_UP, Settings
+from volfs.settings import DEFAULT_SOCKET, Settings
 from volfs.view import serving, tree
 from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import NodeKind, inode
@@ -60,9 +49,8 @@ from volfs.volume.evidence import Evidence
 from volfs.volume.lists import Lists
 from volfs.volume.mending import Mending
 from volfs.volume.recovery import boot_id
-from volfs.volume.restore import Plan, in_background
+from volfs.volume.restore import in_background
 from volfs.volume.service import VolumeService
-from volfs.volume.store import Store
 from volfs.volume.suspicion import suspect
 from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
@@ -80,7 +68,7 @@ log = logging.getLogger(__name__)
 class Daemon:
     """A running daemon: the parts, made from the settings and what restore found."""
 
-    def __init__(self, settings: Settings, control: socket.socket, held: Held, restored: "Restored") -> None:
+    def __init__(self, settings: Settings, control: socket.socket, held: Held, restored: Restored) -> None:
         driver, self._store, self._plan, docker = restored
         self._settings = settings
         self._control = control
@@ -300,74 +288,3 @@ class Daemon:
             await self._service.uses.leave_view()
         except VolfsError as error:  # the next restore sees to what is left
             log.warning("the view's volumes are left mounted", extra={"why": str(error)})
-
-
-class Restored(NamedTuple):
-    """What restore has brought together; `docker` where a Docker root is observed."""
-
-    driver: LocalDriver
-    store: Store
-    plan: Plan
-    docker: DockerRoot | None = None
-
-
-def _restored(settings: Settings) -> Restored:
-    if settings.observe:
-        observed = ObservedDriver(Path(settings.observe))
-        docker = DockerRoot(observed, boot_id())
-        return Restored(observed, mirror(docker, Path(settings.root), settings.view), Plan(), docker)
-    driver = LocalDriver(Path(settings.root))
-    owner.claim(driver.root)  # held until this process ends
-    driver.prepare()
-    store, plan = restore(driver, settings.view, adopting=settings.adopt)
-    recover_containers(driver.volumes.parent, store)
-    return Restored(driver, store, plan)
-
-
-def main(arguments: list[str]) -> int:
-    """Runs a daemon with what its keeper hands down, or, without a keeper, restores only; returns its exit code.
-
-    `arguments`: the settings as JSON; from a keeper also the descriptors of its socket and of its vigil.
-    """
-    settings = Settings.from_json(arguments[0])
-    logs.configure(settings.log_format)
-    if len(arguments) == 1:
-        return _restore_only(settings)
-    control = socket.socket(fileno=int(arguments[1]))
-    vigil.keep(int(arguments[2]))
-    if not select.select([control], [], [], 0)[0]:
-        importlib.import_module(HTTP)  # nobody waits for this process yet
-    announce(control, LOADED)
-    held = Held.receive(control)
-    return 0 if held is None else _serve(settings, control, held)
-
-
-def _restore_only(settings: Settings) -> int:
-    if (restored := _restored_or_told(settings)) is None:
-        return GIVE_UP
-    restored.store.close()
-    return 0
-
-
-def _serve(settings: Settings, control: socket.socket, held: Held) -> int:
-    began = time.monotonic()
-    if (restored := _restored_or_told(settings)) is None:
-        return GIVE_UP
-    try:
-        trio.run(Daemon(settings, control, held, restored).run, began, strict_exception_groups=True)
-    except Exception:
-        log.exception("the daemon failed")
-        return 1
-    return 0
-
-
-def _restored_or_told(settings: Settings) -> Restored | None:
-    try:
-        return _restored(settings)
-    except VolfsError as error:
-        print(f"volfs: {error}", file=sys.stderr)
-        return None
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
