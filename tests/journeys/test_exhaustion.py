@@ -170,8 +170,54 @@ def test_a_root_that_becomes_read_only_refuses_changes_and_shows_everything(serv
         assert served.request("GET", "/volumes")[0] == 200
         assert served.daemon == daemon
         assert served.stop() == 0
+        # A disk that the kernel gave up on is good again only after it was unmounted and looked over.
+        subprocess.run(["umount", place], check=True)
+        assert subprocess.run(["e2fsck", "-fy", image], capture_output=True).returncode <= 1
+        subprocess.run(["mount", "-o", "loop", image, place], check=True)
+        served.start()
+        served.create("new")
+        assert sorted(os.listdir(served.view)) == ["db", "new", "other"]
+        assert served.request("DELETE", "/volumes/other") == (204, "")
+        assert served.stop() == 0
     finally:
         subprocess.run(["umount", "-l", place], check=True)
+
+
+def filling(served, prefix, many):
+    """Creates volumes of half a megabyte on record each: statuses and messages."""
+    for number in range(many):
+        body = {"Name": f"{prefix}{number}", "DriverOpts": {}, "Labels": {"text": "x" * 500_000}}
+        status, answer = served.request("POST", "/volumes/create", body)
+        yield status, answer.get("message", "")
+
+
+def test_a_catalogue_that_is_full_grows_while_it_is_served(served):
+    daemon, before = served.daemon, (served.root / "volumes" / "metadata.mdb").stat().st_size
+    assert {status for status, _ in filling(served, "v", 140)} == {201}
+    assert (served.root / "volumes" / "metadata.mdb").stat().st_size > before
+    assert len(os.listdir(served.view)) == 140
+    assert (served.daemon, "Traceback" in served.log()) == (daemon, False)
+
+
+def test_a_catalogue_that_cannot_grow_says_so_and_grows_when_there_is_memory(served):
+    """What is in use goes on, and the volumes that were refused are nowhere."""
+    served.create("own")
+    (served.view / "own" / "_data" / "file").write_text("kept")
+    daemon = served.daemon
+    used = int(Path(f"/proc/{daemon}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(daemon, resource.RLIMIT_AS, (used + (48 << 20), resource.RLIM_INFINITY))
+    answers = list(filling(served, "v", 140))
+    made = [number for number, (status, _) in enumerate(answers) if status == 201]
+    refused = {f"create v{number}": message for number, (status, message) in enumerate(answers) if status != 201}
+    assert made and refused, answers
+    catalogue = served.root / "volumes" / "metadata.mdb"
+    for what, message in refused.items():
+        assert message == f"{what}: the catalogue {catalogue} cannot grow: Cannot allocate memory"
+    assert sorted(os.listdir(served.view)) == sorted(["own", *(f"v{number}" for number in made)])
+    assert (served.view / "own" / "_data" / "file").read_text() == "kept"
+    resource.prlimit(daemon, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert {status for status, _ in filling(served, "again", 20)} == {201}
+    assert served.daemon == daemon
 
 
 def test_a_thousand_users_of_one_volume_come_and_go(serve, tmp_path):

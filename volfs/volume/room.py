@@ -1,10 +1,11 @@
 """Room on the disk that the catalogue has before it needs it, so that a full disk takes away neither a daemon nor the
-way to make room: removing a volume writes to the catalogue too.
+way to make room: removing a volume writes to the catalogue too. And room in memory, looked for before it is taken.
 
 Law: what is reserved is only ever more than what is used. Everything here blocks.
 """
 
 import errno
+import mmap
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,11 @@ def reserve_spare(catalogue: Path, used: int) -> int:
         _reserve(catalogue, used + SPARE)
         return used + SPARE
     return used
+
+
+def need_memory(size: int) -> None:
+    """Raises OSError where so many bytes more cannot be mapped."""
+    mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ).close()
 
 
 def refused(catalogue: Path, why: Exception) -> HostError:

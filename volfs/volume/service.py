@@ -158,9 +158,9 @@ class VolumeService:
             with named("create", name, options):
                 driver = driver or (there.driver if there else LOCAL)
                 volume, identity = await self.drivers.of(driver).create(name, *wanted)
-            # One that was only found in its plugin belongs to whoever asks for it to be made.
-            volume = msgspec.structs.replace(volume, serial=there.serial) if there is not None else volume
-            [effect] = await self.commits.commit(Put(volume, touch := self._touch(identity)))
+                # One that was only found in its plugin belongs to whoever asks for it to be made.
+                volume = msgspec.structs.replace(volume, serial=there.serial) if there is not None else volume
+                [effect] = await self.commits.commit(Put(volume, touch := self._touch(identity)))
             self.sealing.note(touch)
             assert effect.volume is not None
             self.events.tell("create", name, driver=volume.driver)

@@ -414,11 +414,15 @@ class Store:
 
         Raises HostError where there is no room for it in memory.
         """
-        size = self._env.info()["map_size"]
+        size = int(self._env.info()["map_size"])
         try:
+            room.need_memory(size)  # LMDB lets the old map go before it asks for the new one, and is of no use without
             self._env.set_mapsize(size * 2)
+        except OSError as error:
+            raise HostError(f"the catalogue {self.path} cannot grow: {error.strerror}", error.errno) from error
         except lmdb.Error as error:
-            self._env.set_mapsize(size)  # LMDB has let the old map go before it asked for the new one
+            self._env.close()
+            self._open(self.path, size)
             raise HostError(f"the catalogue {self.path} cannot grow: {error}") from error
 
     def _keep_room(self) -> None:
