@@ -1,17 +1,16 @@
 """The daemon's HTTP API from the outside: one request, one answer, over a Unix socket.
 
-Written on the standard library: importing httpx takes longer than a whole `volfs ls`. Law: what comes back is a decoded
-JSON value or one of the errors here, each a line that a person can act on.
+Law: what comes back is a decoded JSON value or one of the errors here, each a line that a person can act on.
 """
 
 import contextlib
-import http.client
 import json
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
+from volfs.cli.wire import Strange, ask
 from volfs.errors import VolfsError
 
 TIMEOUT = 150.0  # the longest that Docker lets a volume plugin take is two minutes
@@ -69,15 +68,13 @@ class Client:
 
     def lines(self, path: str, query: Sequence[tuple[str, str]]) -> Iterator[object]:
         """An answer of one JSON value a line, each as it comes; raises as `request` does, also in the middle."""
-        connection = _UnixConnection(self.socket_path)
+        target = path + ("?" + urlencode(query, errors="surrogateescape") if query else "")
         try:
-            with contextlib.closing(connection), self._errors():
-                connection.connect()
-                connection.request("GET", path + ("?" + urlencode(query, errors="surrogateescape") if query else ""))
-                response = connection.getresponse()
+            with self._errors(), self._connected() as connection:
+                response = ask(connection, "GET", target)
                 if response.status >= 400:
                     raise ApiError(response.status, self._message(response.status, self._decoded(response.read())))
-                while line := response.readline():
+                for line in response.lines():
                     yield self._decoded(line)
         except ConnectionError as error:
             raise self.ended() from error
@@ -89,31 +86,47 @@ class Client:
     @contextlib.contextmanager
     def stream(self, path: str, query: dict[str, str]) -> Iterator["Stream"]:
         """An answer that lasts as long as the block; raises as `request` does."""
-        connection = _UnixConnection(self.socket_path)
-        with contextlib.closing(connection):
+        with contextlib.ExitStack() as stack:
             try:
                 with self._errors():
-                    connection.connect()
-                    ours = connection.sock
-                    connection.request("GET", path + "?" + urlencode(query, errors="surrogateescape"))
-                    response = connection.getresponse()
-                    line = response.readline() if response.status < 400 else response.read()
+                    connection = stack.enter_context(self._connected())
+                    response = ask(connection, "GET", path + "?" + urlencode(query, errors="surrogateescape"))
+                    line = next(response.lines(), b"") if response.status < 400 else response.read()
             except ConnectionError as error:
                 raise self.ended() from error
             value = self._decoded(line)
             if response.status >= 400:
                 raise ApiError(response.status, self._message(response.status, value))
-            ours.setblocking(False)
-            yield Stream(value, ours)
+            connection.setblocking(False)
+            yield Stream(value, connection)
 
     def _exchange(self, method: str, target: str, body: object) -> tuple[int, bytes]:
-        connection = _UnixConnection(self.socket_path)
-        content = b"" if body is None else json.dumps(body).encode()
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        with contextlib.closing(connection), self._errors():
-            connection.connect()
-            connection.request(method, target, content, headers)
-            return _whole(connection.getresponse())
+        content = None if body is None else json.dumps(body).encode()
+        with self._errors(), self._connected() as connection:
+            response = ask(connection, method, target, content)
+            return response.status, response.read()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[socket.socket]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            self._connect(connection)
+            yield connection
+
+    def _connect(self, connection: socket.socket) -> None:
+        path = self.socket_path
+        try:
+            connection.connect(path)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+            raise NoDaemon(
+                f'no daemon on {path}: start one with "volfs serve", or choose its socket with --host'
+            ) from error
+        except PermissionError as error:
+            raise NoDaemon(
+                f"not allowed to use {path}: it is its owner's, so run this as that user (root, mostly)"
+            ) from error
+        except OSError as error:
+            raise NoDaemon(f"{path} cannot be a daemon's socket: {error.strerror or error}") from error
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -124,9 +137,7 @@ class Client:
             raise NoDaemon(f"the daemon on {self.socket_path} did not answer in {TIMEOUT:.0f} seconds") from error
         except ConnectionError:
             raise
-        except http.client.HTTPException as error:
-            if _is_cut_off(error):
-                raise ConnectionResetError from error
+        except Strange as error:
             raise self._strange() from error
         except OSError as error:
             raise NoDaemon(f"{self.socket_path}: {error.strerror or error}") from error
@@ -162,42 +173,3 @@ class Stream:
         except OSError:
             pass
         raise NoDaemon("the daemon went away meanwhile, so this could not go on; do it again")
-
-
-def _whole(response: http.client.HTTPResponse) -> tuple[int, bytes]:
-    """Status and content. Raises ConnectionError where headers are cut off, which http.client takes for all there are.
-
-    Every answer of a daemon says how long it is.
-    """
-    if response.length is None and not response.chunked:
-        raise ConnectionResetError
-    return response.status, response.read()
-
-
-def _is_cut_off(error: http.client.HTTPException) -> bool:
-    """Whether it is the beginning of an answer, by somebody who was ended in the middle."""
-    if isinstance(error, http.client.BadStatusLine):
-        return "HTTP/1.1 ".startswith(str(error)[:9])
-    return isinstance(error, http.client.IncompleteRead)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT)
-        try:
-            self.sock.connect(self._path)
-        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-            raise NoDaemon(
-                f'no daemon on {self._path}: start one with "volfs serve", or choose its socket with --host'
-            ) from error
-        except PermissionError as error:
-            raise NoDaemon(
-                f"not allowed to use {self._path}: it is its owner's, so run this as that user (root, mostly)"
-            ) from error
-        except OSError as error:
-            raise NoDaemon(f"{self._path} cannot be a daemon's socket: {error.strerror or error}") from error
