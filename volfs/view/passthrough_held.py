@@ -20,8 +20,8 @@ from volfs.view.passthrough_trips import Trips
 
 T = TypeVar("T")
 _GATHERING = 0.01  # seconds
-_SLOW = 0.01
-_SPARED = 1.0
+_SLOW = 0.02
+_SPARED = 0.5
 
 
 class Held:

@@ -188,7 +188,8 @@ class Nodes:
         if handle is not None:
             handle.node.handles -= 1
             handle.tree.handles.discard(fh)
-            if handle.tree.at_once and not handle.users and not (isinstance(handle, File) and handle.writable):
+            wrote = isinstance(handle, File) and handle.writable
+            if not handle.users and (handle.tree.near if wrote else handle.tree.at_once):
                 os.close(handle.take())  # the node's own descriptor stays, so this is never an inode's last
             else:
                 handle.tree.drop(handle)
