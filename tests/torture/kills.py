@@ -83,6 +83,8 @@ class Killed:
 
     def _prepare(self, operation: Operation) -> None:
         self.steps.disarm()
+        if self.world.served.keeper.poll() is not None:  # something was broken, which is told already
+            self.world.served.start()
         operation.prepare(self.world)
         self.world.check()
 
@@ -91,7 +93,8 @@ class Killed:
         ready = served.log().count(" ready ")
         self.steps.arm(served.daemon, cut.at, cut.how)
         began = time.monotonic()
-        again = threading.Thread(target=self._strike_again, args=(cut,))
+        called = threading.Event()
+        again = threading.Thread(target=self._strike_again, args=(cut, called))
         again.start()
         try:
             cut.operation.call(self.world)
@@ -102,7 +105,9 @@ class Killed:
             if cut.how is not How.WITH_PARENT:  # with its keeper the view goes as well
                 raise
             answered = False
-        again.join()
+        finally:
+            called.set()
+            again.join()
         struck = self._struck or self.steps.settled()
         if struck and cut.how is How.WITH_PARENT:
             if not self._struck:
@@ -114,8 +119,10 @@ class Killed:
         self.longest = max(self.longest, time.monotonic() - began)
         return answered
 
-    def _strike_again(self, cut: Cut) -> None:
+    def _strike_again(self, cut: Cut, called: threading.Event) -> None:
         """As soon as a daemon was ended, the next one is to end; without a keeper somebody has to start it."""
+        while not (self.steps.struck or called.wait(0.005)):
+            pass
         self._struck = self.steps.settled()
         if self._struck and cut.how is How.WITH_PARENT:
             self._start()

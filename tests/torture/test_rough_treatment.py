@@ -3,6 +3,7 @@
 The same for longer, and on more file systems: `scripts/torture`.
 """
 
+import os
 import time
 from random import Random
 
@@ -13,7 +14,7 @@ from tests.torture.clients import Clients
 from tests.torture.hands import Hands
 from tests.torture.leaks import Leaks
 from tests.torture.power import Cuts
-from tests.torture.world import World
+from tests.torture.world import TMPFS, Want, World
 from volfs.mount import syscalls
 
 pytestmark = pytest.mark.skipif(not syscalls.can_mount(), reason="needs CAP_SYS_ADMIN")
@@ -61,6 +62,20 @@ def test_mounts_taken_away_by_hand_and_processes_killed_harm_no_data_and_are_men
     for _ in range(3):
         rough.round(choose)
     assert rough.rounds == 3
+
+
+def test_what_was_unmounted_by_hand_and_is_mounted_again_is_what_the_view_shows(world):
+    world.make("aa", Want(None, TMPFS))
+    shown, below = world.served.view / "aa" / "_data", world.volumes / "aa" / "_data"
+    (shown / "first").touch()
+    syscalls.detach(str(below))
+    assert os.listdir(shown) == ["first"]  # who is there keeps what he has
+    assert world.plug("Mount", Name="aa", ID="c1")[0] == 200
+    (below / "second").touch()
+    assert os.listdir(shown) == ["second"]
+    world.check()
+    assert world.plug("Unmount", Name="aa", ID="c1")[0] == 200
+    world.check()
 
 
 def test_clients_notice_nothing_of_daemons_that_are_killed_and_replaced(world):

@@ -277,6 +277,14 @@ class LocalDriver:
                 raise HostError(f"volume {name}: its {_DATA} is not a directory", errno.ENOTDIR) from None
         return mountpoint
 
+    def is_mounted(self, name: str) -> bool:
+        """Whether anything is mounted on the data. Raises NotFound, HostError."""
+        with _host_errors(f"volume {name} cannot be looked at"), self._open(name) as opened:
+            try:
+                return syscalls.is_mount_root(_DATA, dir_fd=opened)
+            except FileNotFoundError:
+                return False
+
     def unmount(self, name: str) -> None:
         """Detaches everything stacked on the data; who is inside may finish. Fine when nothing is mounted.
 

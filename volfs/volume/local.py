@@ -82,6 +82,12 @@ class LocalVolumes:
             return await self.threads.run(self._mounted, volume, place, of=volume.name, abandon=True)
         return await trio.to_thread.run_sync(self._mounted, volume, place, limiter=self._mounts, abandon_on_cancel=True)
 
+    async def is_mounted(self, volume: Volume) -> bool:
+        """Whether what its options say is at the mountpoint now. Raises NotFound where it has gone."""
+        return await trio.to_thread.run_sync(
+            self.hands.is_mounted, volume.name, limiter=self._mounts, abandon_on_cancel=True
+        )
+
     def _mounted(self, volume: Volume, place: Callable[[str], None] | None) -> str:
         mountpoint = self.hands.mount(volume.name, volume.options)
         if place is not None:

@@ -91,11 +91,22 @@ class Uses:
         if local.doubtful(volume):
             volume = await self._noted(volume)
         try:
-            return await local.mount(volume, user, place)
+            lost = user != VIEW_REFERENCE and await self._is_lost(volume)
+            mountpoint = await local.mount(volume, user, place)
+            if lost:  # it would go on to show what was mounted before, and nobody else sees
+                await self.on_dismissal(volume)
+                await self._commits.commit(DropReference(volume.name, VIEW_REFERENCE))
+            return mountpoint
         except NotFound as error:
             now = await self._noted(volume)
             why = str(error) if now.state is State.OK else trouble(now, local.mountpoint(now))
             raise Unavailable(why) from error
+
+    async def _is_lost(self, volume: Volume) -> bool:
+        """Whether the view shows what somebody has unmounted by hand."""
+        if volume.source is None or not self.has(volume.name, VIEW_REFERENCE):
+            return False
+        return not await self._drivers.local.is_mounted(volume)
 
     async def _noted(self, volume: Volume) -> Volume:
         """The record as its directory says, committed."""
