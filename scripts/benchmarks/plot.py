@@ -6,9 +6,9 @@ from statistics import median
 
 from scripts.benchmarks.lines import OURS, Line, significant
 
-WIDTH, LABEL, BARS, BAR, GAP = 760, 300, 300, 12, 10
+WIDTH, LABEL, BARS, BAR, GAP = 760, 330, 250, 12, 10
 NAMES = {"fuse": "volfs through FUSE", "no-binds": "without binds"}
-STYLE = """text{font:13px system-ui,sans-serif;fill:#1f2328}.small{font-size:10.5px;fill:#59636e}
+STYLE = """text{font:12px system-ui,sans-serif;fill:#1f2328}.small{font-size:10.5px;fill:#59636e}
 .volfs{fill:#0969da}.fuse{fill:#54aeff}.peer{fill:#9aa4ae}
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.volfs{fill:#4493f8}.fuse{fill:#1f6feb}.peer{fill:#656c76}}"""
 

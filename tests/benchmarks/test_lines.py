@@ -54,4 +54,4 @@ def test_a_picture_names_everybody_and_is_readable_on_light_and_dark():
     assert "a &lt; b" in drawn["part"] and "without a peer" not in drawn["part"]
     assert "prefers-color-scheme:dark" in drawn["part"]
     widths = [float(width) for width in re.findall(r'<rect class="\w+" [^>]*width="([\d.]+)"', drawn["part"])]
-    assert widths == [120, 300], "as 2 is to 5"
+    assert widths == [100, 250], "as 2 is to 5"
