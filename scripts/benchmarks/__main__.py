@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,21 +43,25 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     results = Results(_machine())
     with kept:
-        for part in asked.parts or PARTS:
-            results.lines += _measured(part, asked.quick)
+        failed = [part for part in asked.parts or PARTS if not _measured(part, asked.quick, results)]
     _keep(results, asked.output or (RESULTS if not asked.quick and not asked.parts else None))
     if asked.compare:
         print("\n".join(slower(results.lines, _load(asked.compare))) or "nothing got slower")
-    return 0
+    return 1 if failed else 0
 
 
-def _measured(part: str, quick: bool) -> list[Line]:
-    """One part, printed."""
+def _measured(part: str, quick: bool, results: Results) -> bool:
+    """One part, printed. Where it cannot be measured it says why, and the others are measured all the same."""
     print(f"measuring {part} …", file=sys.stderr, flush=True)
     began = time.monotonic()
-    found: list[Line] = importlib.import_module(f"scripts.benchmarks.{part}").measure(quick)
+    try:
+        found: list[Line] = importlib.import_module(f"scripts.benchmarks.{part}").measure(quick)
+    except Exception:  # noqa: BLE001 it is printed
+        traceback.print_exc()
+        return False
     _print(f"{part}, measured in {time.monotonic() - began:.0f} s", found)
-    return found
+    results.lines += found
+    return True
 
 
 def _machine() -> dict[str, str]:
