@@ -52,8 +52,11 @@ class UnixConnection(HTTPConnection):
 class Served:
     """A running `volfs serve`. `arguments` are added to the command; everything it says is in `log`.
 
-    `user` runs it as somebody else, with a `python` and a `project` that this user can reach.
+    `user` runs it as somebody else, with a `python` and a `project` that this user can reach. `patience`: seconds that
+    it may take to get ready.
     """
+
+    patience = 20.0
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class Served:
         """Starts the keeper (again) and waits until it is ready."""
         begun = len(self.log())
         self.keeper = self.spawn()
-        until(lambda: " ready " in self.log()[begun:] or self.keeper.poll() is not None)
+        until(lambda: " ready " in self.log()[begun:] or self.keeper.poll() is not None, self.patience)
         assert self.keeper.poll() is None, self.log()[begun:]
 
     def spawn(self) -> "subprocess.Popen[bytes]":
@@ -109,7 +112,7 @@ class Served:
 
     def ready(self, times: int) -> None:
         """Waits until a daemon was ready so many times since the first start."""
-        until(lambda: self.log().count(" ready ") >= times)
+        until(lambda: self.log().count(" ready ") >= times, self.patience)
 
     def request(self, method: str, path: str, body: object = None, timeout: float = 60) -> tuple[int, object]:
         """One request of the Engine API: status and decoded answer."""

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tests.conftest import PROJECT, Served, UnixConnection
 from tests.journeys.docker_daemon import IMAGE, Docker
+from volfs.mount.syscalls import detach
 
 __all__ = ["IMAGE", "Docker", "Served"]
 
 VOLFS = Path(sys.executable).with_name("volfs")
+PATIENCE = 300.0  # seconds: with a million volumes and cold caches a busy machine takes its time
 MANY_FILES = 12_000_000  # inodes of the file system for many volumes
 _EXT4_SHUTDOWN, _WITHOUT_A_WORD = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH
 kept = contextlib.ExitStack()
@@ -48,9 +50,9 @@ def wide_place() -> Iterator[Path]:
         run("mkfs.ext4", "-q", "-m", "0", "-N", MANY_FILES, "-E", later, image)
         show = ["losetup", "--direct-io=on", "--find", "--show", image]
         loop = subprocess.run(show, check=True, capture_output=True, text=True).stdout.strip()
-        undo.callback(run, "losetup", "--detach", loop)
+        undo.callback(run, "losetup", "--detach", loop)  # or with its last user
         run("mount", "-o", "noinit_itable", loop, inside)
-        undo.callback(run, "umount", inside)
+        undo.callback(detach, str(inside))
         undo.callback(_give_up, inside)
         yield inside
 
@@ -101,8 +103,10 @@ def flushing_nothing() -> Iterator[None]:
 def volfs(directory: Path, *arguments: str) -> Iterator[Served]:
     """A running volfs with its root in `directory`."""
     directory.mkdir(exist_ok=True)
-    served = Served(directory, *arguments)
+    served = Served.__new__(Served)
+    served.patience = PATIENCE
     try:
+        served.__init__(directory, *arguments)
         yield served
     finally:
         served.clean_up()
