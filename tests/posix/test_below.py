@@ -155,14 +155,12 @@ def test_after_a_kill_open_files_go_on_or_say_that_they_cannot_and_are_never_oth
     for number in range(20):
         (view / f"other{number}").write_bytes(b"oth" * 2000)
     served.ready(starts + 1)
-    ended = 0
     for descriptor, number in kept.items():
         try:
             found = os.pread(descriptor, 6000, 0)
             os.pwrite(descriptor, b"mine", 0)
         except OSError as failure:
             assert failure.errno in GONE
-            ended += 1
         else:
             assert found == b"%03d" % number * 2000
         with contextlib.suppress(OSError):
@@ -174,7 +172,6 @@ def test_after_a_kill_open_files_go_on_or_say_that_they_cannot_and_are_never_oth
     for number in range(2, 30, 3):
         assert (view / f"{number}").read_bytes()[4:] == (b"%03d" % number * 2000)[4:]
         assert (view / f"moved{number - 1}").read_bytes()[4:] == (b"%03d" % (number - 1) * 2000)[4:]
-    assert ended or kept
 
 
 def test_directories_that_were_entered_go_on_after_a_kill_or_say_that_they_cannot(served: Served) -> None:

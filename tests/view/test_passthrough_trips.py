@@ -1,5 +1,6 @@
 """Trips to threads: quick ones come straight back, slow ones through the loop, hung ones hold up nobody else."""
 
+import os
 import threading
 import time
 
@@ -7,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from volfs.view import passthrough_held
 from volfs.view import passthrough_trips as trips
 
 
@@ -106,3 +108,32 @@ def test_threads_end_when_there_are_more_than_the_next_trips_need() -> None:
     while sum(one.name == "volfs trip" for one in threading.enumerate()) > trips._MOST_IDLE:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_only_a_near_store_that_was_not_slow_lately_is_waited_for_in_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passthrough_held, "_SPARED", 0.2)
+    here = threading.get_ident()
+
+    async def main() -> None:
+        tree = passthrough_held.Tree(3, 0, lambda _: os.open("/", os.O_PATH), -1, 2)
+        tree.root.descriptor()
+        assert await passthrough_held.promptly(tree, threading.get_ident) != here
+        tree.near = True
+        assert await passthrough_held.promptly(tree, threading.get_ident) == here
+        with pytest.raises(FileNotFoundError):
+            await passthrough_held.promptly(tree, lambda: slow_and_failing(passthrough_held._SLOW))
+        assert await passthrough_held.promptly(tree, threading.get_ident) != here
+        assert await passthrough_held.in_thread(tree, threading.get_ident) != here
+        while time.monotonic() < tree.slow_until:
+            await trio.sleep(0.01)
+        assert await passthrough_held.promptly(tree, threading.get_ident) == here
+        os.close(tree.root.take())
+
+    trio.run(main)
+
+
+def slow_and_failing(seconds: float) -> None:
+    time.sleep(seconds)
+    raise FileNotFoundError("late")
