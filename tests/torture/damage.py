@@ -84,7 +84,7 @@ def used(catalogue: bytes) -> bytes:
 # Restores a root as the keeper has it restored, in a fork for each case: starting an interpreter costs the most.
 SERVER = """
 import os, resource, signal, sys
-from volfs import daemon
+from volfs.daemon import __main__ as daemon
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 for line in sys.stdin:
     if child := os.fork():

@@ -243,6 +243,7 @@ def test_a_group_is_carried_out_together_or_not_at_all(store, volume):
 def test_what_was_committed_is_there_after_a_kill(catalogue):
     script = f"""
 import os, signal
+from volfs.volume.changes import *
 from volfs.volume.store import *
 from volfs.volume.volume import *
 store = Store(__import__("pathlib").Path({str(catalogue)!r}))
@@ -339,6 +340,7 @@ import os, sys
 from pathlib import Path
 from volfs.errors import HostError
 from volfs.volume import probe
+from volfs.volume.changes import *
 from volfs.volume.store import *
 from volfs.volume.volume import *
 
