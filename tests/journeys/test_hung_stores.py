@@ -272,6 +272,29 @@ def test_what_is_read_ahead_from_a_store_that_hangs_keeps_no_other_volumes_reade
     reader.finish()
 
 
+def test_a_damaged_volume_whose_disk_hangs_keeps_no_other_from_being_mended(hung):
+    """For who only looks through the view they are looked at one after the other, but not behind one that hangs."""
+    one = hung("bind")
+    served = one.served
+    bind = {"type": "none", "o": "bind", "device": "/usr"}
+    for name in ("aa", "bb"):
+        served.create(name, DriverOpts=bind)
+    good = (served.root / "volumes" / "bb" / "opts.json").read_text()
+    disk = one.store.view / "slow" / "_data" / "damaged"
+    (disk / "_data").mkdir(parents=True)  # without the opts.json that belongs there
+    descriptor = os.open(disk, os.O_PATH)
+    syscalls.bind(descriptor, str(served.root / "volumes" / "aa"))
+    os.close(descriptor)
+    (served.root / "volumes" / "bb" / "opts.json").write_text("{")
+    for name in ("aa", "bb"):
+        assert served.request("GET", f"/volumes/{name}")[1]["Status"]["State"] == "damaged"
+        assert not (served.view / name / "_data").exists()
+    one.hang()
+    until(lambda: in_kernel(served.daemon))  # the look at aa
+    (served.root / "volumes" / "bb" / "opts.json").write_text(good)
+    until(lambda: (served.view / "bb" / "_data").exists())
+
+
 def test_check_names_the_volumes_that_hang_who_uses_them_and_what_to_do(hung):
     one = hung("bind")
     served = one.served
