@@ -166,7 +166,7 @@ def power(turn: Turn) -> None:
         finally:
             cuts.close()
         of = f"{cuts.changes} changes and {cuts.flushes} flushes, {cuts.redone} done again"
-        figures.append(f"{kind}: {cuts.count} images of {of}")
+        figures.append(f"{kind}: {cuts.count} images ({cuts.twice} cut twice) of {of}")
     turn.figures = "; ".join(figures)
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -78,7 +79,8 @@ class Clients:
             try:
                 act(choose)
             except (AssertionError, OSError, ValueError) as error:
-                self.failures.append(f"{act.__name__.strip('_')}: {error!r}")
+                self.failures.append(f"{act.__name__.strip('_')}: {error!r}, {traceback.format_exc()[-600:]}")
+                return  # what it left would be in its own way
             time.sleep(0.002)
 
     def _timed(self, what: str, act: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
     load     creates, removes, mounts, unmounts, each with the times at which it was asked for and answered
     cut      at an event of the disk: what was answered before it must be there, what was asked for after it must not
+    again    a cut in two comes a second time, at an event of the restore, or of the file system's own before it
     judged   the image is mounted (the file system replays its journal), restored by a daemon, and compared
 
 Law: a volume is as its last answered change left it, or, while a change was under way, as before or as after it; whole:
@@ -25,6 +26,7 @@ from tests.conftest import PROJECT
 from tests.torture import disk
 from tests.torture.world import TMPFS, Broken, Want, World
 from volfs.driver.local import LocalDriver
+from volfs.driver.notes import Notes
 from volfs.mount import syscalls
 from volfs.mount.mountinfo import under
 from volfs.settings import Settings
@@ -41,6 +43,7 @@ FILE_SYSTEMS = {
 }
 USERS = 4
 NAMES = 6  # of each user
+TWICE = 0.5  # of the cuts are followed by one while what is left is restored
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,11 @@ class Load:
 
     def _change(self, name: str, now: Want | None, choose: Random) -> Want | None:
         if now is None:
-            options = {**TMPFS, "o": f"size={choose.randint(1, 9)}m"} if choose.random() < 0.5 else None
+            kind = choose.random()
+            options = {**TMPFS, "o": f"size={choose.randint(1, 9)}m"} if kind < 0.4 else None
             made = Want({"made": str(choose.random())}, options)
+            if kind > 0.8:
+                made = replace(made, driver="fake", options={"a": str(choose.random())})
             self._answered(self._world.ask("POST", "/volumes/create", made.request(name)), 201)
             return made
         if now.text is None and not now.options and choose.random() < 0.5:
@@ -99,7 +105,7 @@ class Load:
         if now.users:
             self._answered(self._world.plug("Unmount", Name=name, ID="c1"), 200)
             return replace(now, users=frozenset())
-        if choose.random() < 0.3:
+        if now.driver == "local" and choose.random() < 0.3:
             self._answered(self._world.plug("Mount", Name=name, ID="c1"), 200)
             return replace(now, users=frozenset({"c1"}))
         self._answered(self._world.ask("DELETE", f"/volumes/{name}"), 204)
@@ -130,7 +136,7 @@ class Load:
 
 
 def _hashable(want: Want | None) -> object:
-    return want and (tuple((want.labels or {}).items()), tuple((want.options or {}).items()), want.text)
+    return want and (tuple((want.labels or {}).items()), tuple((want.options or {}).items()), want.text, want.driver)
 
 
 class Cuts:
@@ -138,7 +144,7 @@ class Cuts:
 
     def __init__(self, directory: Path, kind: str, seed: int) -> None:
         self.directory, self.kind, self.seed = directory, kind, seed
-        self.count = self.changes = self.flushes = self.redone = 0
+        self.count = self.changes = self.flushes = self.redone = self.twice = 0
         self.history: list[disk.Event] = []
         make, size, self._options = FILE_SYSTEMS[kind]
         directory.mkdir(parents=True, exist_ok=True)
@@ -148,7 +154,7 @@ class Cuts:
 
     def run(self, seconds: float) -> None:
         """Load for so long; then everything is stopped, and only the disk's log is left."""
-        with self._mounted() as place:
+        with self._mounted(self.directory) as place:
             world = World(place)
             try:
                 self._load = Load(world, self.seed)
@@ -164,12 +170,12 @@ class Cuts:
         self.flushes = sum(one.kind == disk.FLUSH for one in self.history)
 
     @contextmanager
-    def _mounted(self) -> Iterator[Path]:
-        """A directory whose `root` is on the disk."""
-        place = self.directory / "place"
+    def _mounted(self, directory: Path) -> Iterator[Path]:
+        """A directory whose `root` is on the disk of this one."""
+        place = directory / "place"
         (place / "root").mkdir(parents=True)
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.disk", str(self.directory)],
+            [sys.executable, "-m", "tests.torture.disk", str(directory)],
             stdout=subprocess.PIPE,
             cwd=PROJECT,
         )
@@ -177,9 +183,10 @@ class Cuts:
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == b"ready\n"
-            command = ["losetup", "--direct-io=on", "-f", "--show", str(self.directory / "disk" / "image")]
+            command = ["losetup", "--direct-io=on", "-f", "--show", str(directory / "disk" / "image")]
             loop = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-            subprocess.run(["mount", "-t", self.kind, loop, place / "root"], check=True)
+            options = ["-o", self._options] if self._options else []
+            subprocess.run(["mount", "-t", self.kind, *options, loop, place / "root"], check=True)
             yield place
         finally:
             for mount in reversed(under(syscalls.read_mountinfo(), str(place))):
@@ -187,7 +194,7 @@ class Cuts:
             if loop:
                 subprocess.run(["losetup", "-d", loop], check=True)
                 _gone(loop)
-            subprocess.run(["umount", self.directory / "disk"], check=True)
+            subprocess.run(["umount", directory / "disk"], check=True)
             server.wait(30)
             server.stdout.close()
 
@@ -197,6 +204,8 @@ class Cuts:
         at = choose.randrange(first, len(self.history)) + 1
         target = self.directory / "image"
         disk.image(self.directory, self.history, at, choose, target)
+        if choose.random() < TWICE:
+            target = self._cut_again(target, choose)
         root = self.directory / "restored"
         root.mkdir(exist_ok=True)
         options = ",".join(["loop", *([self._options] if self._options else [])])
@@ -209,7 +218,22 @@ class Cuts:
             subprocess.run(["umount", root], check=True)
         self.count += 1
 
-    def _judge(self, root: Path, moment: float) -> None:
+    def _cut_again(self, target: Path, choose: Random) -> Path:
+        """The disk as it is when the power goes once more, while what the first cut left is mounted and restored."""
+        again = self.directory / "again"
+        shutil.rmtree(again, ignore_errors=True)
+        again.mkdir()
+        target.rename(again / "base")
+        with self._mounted(again) as place:
+            self._restore(place / "root")
+        if not (history := disk.events(again / "log")):
+            return again / "base"
+        disk.image(again, history, choose.randrange(len(history)) + 1, choose, again / "image")
+        self.twice += 1
+        return again / "image"
+
+    def _restore(self, root: Path) -> None:
+        """A daemon of another boot that serves nobody. Raises Broken where it was no ordinary restore."""
         settings = Settings(str(root), str(self.directory / "view"), "/nowhere", (), 0o750, 0, "bind", 300.0, "text")
         boot = self.directory / "boot_id"
         boot.write_text("00000000-0000-4000-8000-000000000001\n")
@@ -221,12 +245,15 @@ class Cuts:
         self.redone += result.stderr.count("that a power cut took back")
         if result.returncode or "rebuilt" in result.stderr or "damaged" in result.stderr:
             raise Broken(f"restore ended with {result.returncode}: {result.stderr}")
+
+    def _judge(self, root: Path, moment: float) -> None:
+        self._restore(root)
         driver = LocalDriver(root)
         store = Store(driver.volumes / recovery.CATALOGUE)
         try:
             if store.unsynced():
                 raise Broken(f"the catalogue still vouches for {store.unsynced()}")
-            plan = recovery._plan(store, driver.scan(), driver, settings.view)
+            plan = recovery._plan(store, driver.scan(), driver, str(self.directory / "view"))
             plan.sweep = [work for work in plan.sweep if not removing_serial(work)]
             if not plan.empty:
                 raise Broken(f"the second restore has something to do: {plan}")
@@ -249,6 +276,12 @@ def _found(name: str, store: Store, driver: LocalDriver) -> Want | None:
     volume = store.get(name)
     if volume is None:
         return None
+    if volume.driver != "local":
+        note = Notes(driver.volumes.parent).read(name)
+        noted = note and (note.driver, note.labels, note.options)
+        if noted not in (None, (volume.driver, volume.labels, volume.options)):
+            raise Broken(f"{name} is {volume}, its note says {note}")
+        return Want(volume.labels, volume.options, volume.driver)
     said = driver.describe(name)
     parts = (said.damage, said.labels, said.options, said.created)
     if volume.state is not State.OK or parts != (None, volume.labels, volume.options, volume.created):
