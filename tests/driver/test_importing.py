@@ -9,8 +9,9 @@ import pytest
 from tests.conftest import PROJECT, until
 from volfs.driver import importing
 from volfs.driver.importing import Part, workplace
-from volfs.driver.local import Description
+from volfs.driver.local import Description, LocalDriver
 from volfs.errors import Invalid, NotFound
+from volfs.volume.recovery import recover
 
 PLAIN = Description(created=1_700_000_000, labels={"a": "1"})
 IMPORTER = """
@@ -137,3 +138,62 @@ def test_only_directories_of_imports_are_shown(driver, volumes):
         with pytest.raises(NotFound, match="has gone"):
             driver.show(work.name, [Part("7", good.inode, "aa", PLAIN)])
     assert driver.scan().names == ["db"]
+
+
+DIES = """
+import os, sys
+from pathlib import Path
+from tests.driver.test_importing import part
+from volfs.driver.importing import workplace
+from volfs.driver.local import LocalDriver
+from volfs.mount import syscalls
+
+real, at = syscalls.rename_to_new, int(sys.argv[2])
+
+def rename(*arguments, **more):
+    global at
+    at -= 1
+    if at == 0:
+        os._exit(9)
+    real(*arguments, **more)
+
+syscalls.rename_to_new = rename
+driver = LocalDriver(Path(sys.argv[1]))
+with workplace(driver.volumes) as work:
+    driver.show(work.name, [part(work, "0", "aa"), part(work, "1", "bb")])
+    os._exit(9)
+"""
+
+
+@pytest.mark.parametrize(("renames", "there"), [(0, []), (1, []), (2, ["aa", "bb"])])
+def test_an_import_that_is_cut_off_while_it_is_shown_is_there_whole_or_not_at_all(root, volumes, renames, there):
+    """Also where whoever imports gives up: nobody asks again."""
+    command = [sys.executable, "-c", DIES, root, str(renames + 1)]
+    assert subprocess.run(command, env={"PYTHONPATH": str(PROJECT)}, check=False).returncode == 9
+    assert len([name for name in os.listdir(volumes) if not name.startswith(".")]) == renames
+    store, plan = recover(LocalDriver(root), "/nowhere")
+    assert sorted(store.entries().names) == there
+    store.close()
+    assert sorted(name for name in os.listdir(volumes) if not name.startswith((".importing-", "metadata."))) == there
+    assert [work for work in plan.sweep if work.startswith(".importing-")] == hidden(volumes)
+
+
+def test_what_is_taken_back_waits_for_an_importer_that_asks_again(driver, volumes):
+    with workplace(volumes) as work, driver._open_volumes() as opened:
+        parts = [part(work, "0", "aa"), part(work, "1", "bb")]
+        importing._write_note(".publishing-" + work.name.removeprefix(".importing-"), parts, opened)
+        (volumes / work.name / "0").rename(volumes / "aa")
+        [note] = driver.scan().publishing
+        driver.take_back(note, lambda _: False)
+        assert driver.scan().names == [] and driver.scan().publishing == ()
+        driver.show(work.name, parts)
+    assert driver.scan().names == ["aa", "bb"]
+
+
+def test_a_volume_that_somebody_knows_is_not_taken_back(driver, volumes):
+    with workplace(volumes) as work, driver._open_volumes() as opened:
+        parts = [part(work, "0", "aa"), part(work, "1", "bb")]
+        importing._write_note(".publishing-0123456789abcdef", parts, opened)
+        (volumes / work.name / "0").rename(volumes / "aa")
+        driver.take_back(".publishing-0123456789abcdef", {"aa"}.__contains__)
+    assert driver.scan().names == ["aa"] and hidden(volumes) == []

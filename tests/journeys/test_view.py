@@ -126,6 +126,19 @@ def test_a_file_that_is_open_already_reads_what_is_true_now(served):
         assert json.loads(meta.read())["UsedBy"] != []
 
 
+def test_a_text_that_changes_while_it_is_read_is_read_as_one_of_the_two(served):
+    """The kernel would cut what it caches at the length of before; and the rest of a longer one fits nobody."""
+    served.create("one")
+    whole = os.path.getsize(served.view / "one" / "meta")
+    with (served.view / "one" / "meta").open("rb", buffering=0) as meta:
+        first = meta.read(1 << 16)
+        assert len(first) == whole
+        os.stat(served.view / "one" / "_data")  # the view is a user from now on, which `meta` tells
+        assert _read(served.view / "one" / "meta") != first
+        assert meta.read(1 << 16) == b""
+    json.loads(first)
+
+
 def test_the_views_directory_counts_its_volumes_and_knows_when_they_changed(served):
     empty = os.stat(served.view)
     assert empty.st_nlink == 2

@@ -96,6 +96,20 @@ def test_a_mount_without_a_usable_answer_is_taken_back(host, plugin, call):
     until(lambda: plugin.users("db") == [], 15)
 
 
+def test_an_unmount_asked_again_is_answered_though_the_plugin_refuses_to_do_it_twice(host, plugin, call):
+    """The daemon died after the plugin had done it, or the plugin's answer was lost."""
+    host.create("db", Driver="fake")
+    assert call("Mount", Name="db", ID="a" * 64)[0] == 200
+    plugin.behave(Unmount="close")
+    assert call("Unmount", Name="db", ID="a" * 64) == (200, {})
+    plugin.behave(Unmount="err: no user of db")
+    assert call("Unmount", Name="db", ID="a" * 64) == (200, {})
+    plugin.behave()
+    assert call("Mount", Name="db", ID="b" * 64)[0] == 200
+    plugin.behave(Unmount="err: busy")
+    assert call("Unmount", Name="db", ID="b" * 64)[0] == 500
+
+
 def test_who_could_not_be_let_go_is_not_forgotten_over_a_mount_that_fails(host, plugin, call):
     host.create("db", Driver="fake")
     assert call("Mount", Name="db", ID="a" * 64)[0] == 200

@@ -2,6 +2,7 @@
 
     ROOT/volumes/.importing-HEX/   0700  flock(2)ed as long as anybody writes in it
       N/                           0701  the N-th volume, `_data` in it; what it says about itself is written last
+    ROOT/volumes/.publishing-HEX   0600  there while its volumes get their names: what they are, as JSON
 
 Law: a directory that is locked is left alone by every sweep, so that a daemon may start in the middle of an import; one
 that nobody has locked is swept. Parts are shown with a rename each, all or none, and what was shown before is known
@@ -9,20 +10,23 @@ by its inode: asked again, nothing is done again.
 """
 
 import fcntl
+import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from volfs.driver.names import parse_volume_name
 from volfs.driver.record import Description, write_record
 from volfs.driver.sweep import DIRECTORY, sweep_tree
 from volfs.errors import HostError, Invalid, NotFound
 from volfs.mount import syscalls
 
 PREFIX = ".importing-"
+PUBLISHING = ".publishing-"
 _WORK = re.compile(r"\.importing-[0-9a-f]{16}")
 _PART = re.compile(r"[0-9]{1,9}")
 
@@ -118,8 +122,12 @@ def show(work: str, parts: Sequence[Part], volumes: int) -> None:
     if not _WORK.fullmatch(work) or not all(_PART.fullmatch(part.source) for part in parts):
         raise Invalid("this is no import in progress")
     waiting = [part for part in parts if not is_shown(part, volumes)]
+    if not waiting:
+        return
     for part in waiting:
         _describe(f"{work}/{part.source}", part, volumes)
+    note = PUBLISHING + work.removeprefix(PREFIX)
+    _write_note(note, waiting, volumes)
     moved: list[Part] = []
     try:
         for part in waiting:
@@ -127,9 +135,52 @@ def show(work: str, parts: Sequence[Part], volumes: int) -> None:
             moved.append(part)
         os.fsync(volumes)
     except BaseException:
-        for part in moved:
-            syscalls.rename_to_new(part.name, f"{work}/{part.source}", dir_fd=volumes)
+        _hide(work, moved, volumes)
+        os.unlink(note, dir_fd=volumes)
         raise
+    os.unlink(note, dir_fd=volumes)
+    os.fsync(volumes)  # before anybody is told: what is removed later was not cut off
+
+
+def take_back(note: str, volumes: int, known: Callable[[str], bool]) -> None:
+    """Hides what was cut off in the middle of being shown: where its importer waits, for that one to ask again.
+
+    Volumes that are `known` are somebody's by now, as those are that came with them.
+    """
+    work = PREFIX + note.removeprefix(PUBLISHING)
+    parts = _read_note(note, volumes)
+    shown = [part for part in parts if is_shown(part, volumes)]
+    if len(shown) < len(parts) and not any(known(part.name) for part in shown):
+        with suppress(FileExistsError):  # its importer is there, or it is not
+            os.mkdir(work, 0o700, dir_fd=volumes)
+        _hide(work, shown, volumes)
+        os.fsync(volumes)
+    os.unlink(note, dir_fd=volumes)
+    os.fsync(volumes)
+
+
+def _hide(work: str, parts: Sequence[Part], volumes: int) -> None:
+    for part in parts:
+        syscalls.rename_to_new(part.name, f"{work}/{part.source}", dir_fd=volumes)
+
+
+def _write_note(note: str, parts: Sequence[Part], volumes: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(note, flags, 0o600, dir_fd=volumes), "w") as file:
+        json.dump([[part.source, part.inode, part.name] for part in parts], file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.fsync(volumes)
+
+
+def _read_note(note: str, volumes: int) -> list[Part]:
+    """Of one that is not whole nothing was shown yet."""
+    with os.fdopen(os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=volumes)) as file:
+        try:
+            rows = json.load(file)
+        except ValueError:
+            return []
+    return [Part(str(source), int(inode), parse_volume_name(name), Description(0)) for source, inode, name in rows]
 
 
 def _make(parent: int) -> tuple[str, int]:

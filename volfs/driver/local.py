@@ -7,6 +7,7 @@
       .creating-…             being built, nobody's yet
       .removing-SERIAL        nobody's any more, to be swept
       .importing-…            somebody's while it is locked (volfs.driver.importing)
+      .publishing-…           there while what was imported gets its names
 
 Law: a volume comes and goes with one rename, synced before anybody is told; or (`make`, `set_aside`) it is known
 by an identity, of which somebody makes a durable record first. Nothing is deleted before nobody can find it any more,
@@ -18,7 +19,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -51,6 +52,7 @@ class Scan:
     names: list[str]
     work: list[str]  # left by a crash: to be swept
     ignored: list[str]  # what somebody may have meant as a volume, and that is none
+    publishing: tuple[str, ...] = ()  # imports that were cut off: to be taken back
 
 
 class Aside(NamedTuple):
@@ -93,7 +95,9 @@ class LocalDriver:
         if imports:
             with self._open_volumes() as volumes:
                 work.extend(name for name in imports if importing.abandoned(name, volumes))
-        return Scan(sorted(names), sorted(work), sorted(name for name in others if not name.startswith(_NOT_VOLUMES)))
+        ignored = sorted(name for name in others if not name.startswith(_NOT_VOLUMES))
+        publishing = tuple(sorted(name for name in others if name.startswith(importing.PUBLISHING)))
+        return Scan(sorted(names), sorted(work), ignored, publishing)
 
     def mountpoint(self, name: str) -> str:
         """Where a container finds the data, mounted or not."""
@@ -209,6 +213,11 @@ class LocalDriver:
         """Gives imported volumes their names; raises FileExistsError where one is taken, NotFound, HostError."""
         with _host_errors("what was imported cannot be shown"), self._open_volumes() as volumes:
             importing.show(work, parts, volumes)
+
+    def take_back(self, publishing: str, known: Callable[[str], bool]) -> None:
+        """Undoes a `show` that was cut off, unless one of the volumes is `known` already. Raises HostError."""
+        with _host_errors("what was imported cannot be taken back"), self._open_volumes() as volumes:
+            importing.take_back(publishing, volumes, known)
 
     def describe(self, name: str) -> Description:
         """Reads what the directory says about itself; raises NotFound where there is no directory."""

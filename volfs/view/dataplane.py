@@ -18,7 +18,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -33,7 +32,7 @@ from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
 
 DEADLINE = 2.0  # seconds that a getattr waits for a bind
-SETTLING = 5.0  # seconds after a bind was placed in which a request may be from who was on the way
+SETTLING = 5.0  # seconds after a bind was placed, or found, in which a request may be from who was on the way
 SHARE = 8  # when there are too many binds, one in so many of those that are wanted goes as well
 ON_THE_WAY = 0.2  # seconds in which who touched data has come into the bind, and uses it or does not
 AT_ONCE = 32  # binds that are taken away together: they share a commit, and sixteen clients do not outrun that
@@ -88,7 +87,6 @@ class DataPlane:
         self._read_only = read_only
         self._stale = stale
         self._bindings: dict[int, _Binding] = {}
-        self._overtaken: set[int] = set()
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -103,8 +101,8 @@ class DataPlane:
                 await trio.sleep(self._idle if self._binds else math.inf)
                 self._expire_all(self._nursery)
 
-    async def touch(self, serial: int, thread: int) -> None:
-        """Returns when the data of the volume is bound, or when it is not to be had in time, for a `thread`."""
+    async def touch(self, serial: int) -> None:
+        """Returns when the data of the volume is bound, or when it is not to be had in time."""
         if self._nursery is None:
             return
         with trio.move_on_after(DEADLINE):
@@ -119,19 +117,18 @@ class DataPlane:
                 binding = self._bindings[serial] = _Binding(volume.name)
                 self._nursery.start_soon(self._bind, serial, volume, binding)
             await binding.done.wait()
-            self._note_walker(binding, thread)
 
-    def overtook(self, thread: int) -> bool:
-        """Whether a bind was placed while this thread was walking to data; said only once for each bind."""
-        with suppress(KeyError):
-            self._overtaken.remove(thread)
-            return True
-        return False
+    def overtakes(self, data_inode: int, thread: int) -> bool:
+        """Whether a bind was placed, just now, where this thread walked to what it opens; said once for each bind.
 
-    def _note_walker(self, binding: _Binding, thread: int) -> None:
-        if time.monotonic() < binding.placed + SETTLING and thread not in binding.walkers:
-            binding.walkers.add(thread)
-            self._overtaken.add(thread)
+        A daemon that has just begun finds binds of which it cannot know who was on the way when they were placed.
+        """
+        node = split(data_inode)
+        binding = self._bindings.get(node[0]) if node else None
+        if binding is None or time.monotonic() >= binding.placed + SETTLING or thread in binding.walkers:
+            return False
+        binding.walkers.add(thread)
+        return True
 
     def _wanted(self, volume: Volume) -> bool:
         """Without binds, only a volume that has to be mounted has something to be done before it is served."""
@@ -220,7 +217,6 @@ class DataPlane:
 
     def _expire_all(self, nursery: trio.Nursery) -> None:
         """Each on its own: a plugin may be slow to let one go."""
-        self._overtaken.clear()
         for serial, binding in self._bindings.items():
             if binding.settled:
                 binding.expiry = trio.Event()

@@ -13,7 +13,7 @@ from pyfuse3 import FUSEError
 from volfs.driver.names import file_name, name_of_file
 from volfs.view.answers import SECOND, answered, entry, statvfs_data
 from volfs.view.dataplane import DataPlane
-from volfs.view.inodes import ROOT, NodeKind, inode, split
+from volfs.view.inodes import ROOT, NodeKind, handle, inode, inode_of, part, split
 from volfs.view.operations_data import Context, DataRequests, Entry
 from volfs.view.passthrough import Passthrough
 from volfs.view.texts import Texts
@@ -71,7 +71,7 @@ class Operations(DataRequests):
             return await self._data.getattr(number, ctx)
         volume, kind = self._control(number)
         if kind is NodeKind.DATA:
-            await self._plane.touch(volume.serial, ctx.pid)
+            await self._plane.touch(volume.serial)
             return await self._data.getattr(number, ctx)
         return await self._entry(volume, kind)
 
@@ -96,27 +96,29 @@ class Operations(DataRequests):
     @answered
     async def open(self, number: int, flags: int, ctx: Context) -> pyfuse3.FileInfo:
         if self._data.owns(number):
-            self._send_back(ctx)
+            self._send_back(number, ctx)
             return await self._data.open(number, flags, ctx)
         volume, _ = self._control(number)
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             raise FUSEError(errno.EPERM)
         if volume.local and volume.state is not State.OK:
             await self._service.get(volume.name)  # whoever reads what is wrong may have mended it just now
-        return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(number), keep_cache=True)
+        # What the kernel caches it cuts at the length that it knows: of a text from before the daemon died, perhaps.
+        length = len(await self._content(*self._control(number)))
+        return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(handle(number, length)), direct_io=True)
 
     @answered
     async def read(self, fh: int, offset: int, size: int) -> bytes:
         if self._data.owns_handle(fh):
             return await self._data.read(fh, offset, size)
-        return (await self._content(*self._control(fh)))[offset : offset + size]
+        return part(fh, await self._content(*self._control(inode_of(fh))), offset, size)
 
     # Directories
 
     @answered
     async def opendir(self, number: int, ctx: Context) -> int:
         if self._is_data(number):
-            self._send_back(ctx)
+            self._send_back(number, ctx)
             return await self._data.opendir(number, ctx)
         if number != ROOT:
             self._control(number)
@@ -154,7 +156,7 @@ class Operations(DataRequests):
         self, parent: int, name: bytes, mode: int, flags: int, ctx: Context
     ) -> tuple[pyfuse3.FileInfo, Entry]:
         self._need_data(parent)
-        self._send_back(ctx)
+        self._send_back(parent, ctx)
         return await self._data.create(parent, name, mode, flags, ctx)
 
     # The rest
@@ -172,12 +174,12 @@ class Operations(DataRequests):
         # The request does not say which inode was asked for: everything has the room that the root has.
         return statvfs_data(await self._service.room())
 
-    def _send_back(self, ctx: Context) -> None:
+    def _send_back(self, number: int, ctx: Context) -> None:
         """Who walked past `_data` just before its bind was there is sent back: on ESTALE open(2) walks again.
 
         What is opened here would end with the daemon; what is opened in the bind does not.
         """
-        if self._plane.overtook(ctx.pid):
+        if self._plane.overtakes(self._data.root_of(number), ctx.pid):
             raise FUSEError(errno.ESTALE)
 
     def _control(self, number: int) -> tuple[Volume, NodeKind]:

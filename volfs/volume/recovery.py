@@ -70,7 +70,8 @@ def _move_aside(catalogue: Path, why: Exception) -> None:
 def _reconcile(catalogue: Path, first_serial: int, scan: Scan, driver: LocalDriver, view: str) -> tuple[Store, Plan]:
     store = Store(catalogue, first_serial=first_serial)
     try:
-        if power_cut.recover(store, driver, boot_id(), scan.work):
+        taken_back = _take_back(scan.publishing, store, driver)
+        if power_cut.recover(store, driver, boot_id(), scan.work) or taken_back:
             scan = driver.scan()
         result = _plan(store, scan, driver, view)
         _carry_out(result, store, driver)
@@ -78,6 +79,18 @@ def _reconcile(catalogue: Path, first_serial: int, scan: Scan, driver: LocalDriv
         store.close()
         raise
     return store, result
+
+
+def _take_back(publishing: Sequence[str], store: Store, driver: LocalDriver) -> bool:
+    """Imports that were cut off in the middle of being shown; returns whether a directory may have gone."""
+    for note in publishing:
+        try:
+            driver.take_back(note, lambda name: store.get(name) is not None)
+        except VolfsError as error:  # then some of its volumes are there, and are adopted
+            log.warning("an import that was cut off is not taken back", extra={"note": note, "why": str(error)})
+        else:
+            log.warning("an import that was cut off is taken back", extra={"note": note})
+    return bool(publishing)
 
 
 def _plan(store: Store, scan: Scan, driver: LocalDriver, view: str) -> Plan:

@@ -207,7 +207,7 @@ class Store(Reads):
         return effects
 
     def rehearse(self) -> None:
-        """Writes every record over itself, and takes it back: some damage is met by a write alone."""
+        """Writes every record over itself, in a copy that is thrown away. Raises DamagedStore, or ends the process."""
         indices = (
             self._databases.serials,
             self._databases.references,
@@ -219,9 +219,13 @@ class Store(Reads):
         for database in (self._databases.volumes, *indices):
             key: bytes | None = b""
             while key is not None:
-                with self._env.begin(write=True) as write:
-                    key = _overwrite(write.cursor(database), key)
-                    write.abort()
+                try:
+                    with self._env.begin(write=True) as write:
+                        key = _overwrite(write.cursor(database), key)
+                except _DAMAGE as error:
+                    raise DamagedStore(f"the catalogue {self.path} cannot be written: {error}") from error
+                except lmdb.Error as error:
+                    raise room.refused(self.path, error) from error
 
     def grow(self) -> None:
         """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits.

@@ -166,8 +166,10 @@ class Uses:
             return
         if self.has(volume.name, user):
             await self._commits.commit(AddReference(volume.name, self._reference(user, Kind.LEAVING)))
-        if self._is_leaving(volume.name, user):
             await self._dismiss(volume, user)
+        elif self._is_leaving(volume.name, user):
+            with suppress(HostError):  # asked again: what the plugin has done already it may refuse to do twice
+                await self._dismiss(volume, user)
 
     async def dismiss(self, name: str, user: str) -> bool:
         """Tells a plugin again that a user has left; returns whether it knows now."""
