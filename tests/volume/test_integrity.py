@@ -1,17 +1,21 @@
 """What a whole catalogue says is checked as of one moment; a false alarm would replace a daemon for nothing."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from tests.conftest import PROJECT, until
+from volfs.driver.local import LocalDriver
 from volfs.mount import syscalls
 from volfs.volume import probe
-from volfs.volume.changes import AddReference, Put
+from volfs.volume.changes import AddReference, Delete, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.integrity import check
+from volfs.volume.recovery import boot_id, recover
 from volfs.volume.store import Store
+from volfs.volume.suspicion import suspect
 from volfs.volume.volume import Kind, Reference, Volume
 
 WRITER = """
@@ -46,11 +50,33 @@ def store(tmp_path):
     store.close()
 
 
-def test_a_whole_catalogue_is_whole_also_for_writing(store):
+def test_a_copy_of_a_whole_catalogue_says_the_same_and_has_no_free_pages(store, tmp_path):
     check(store)
-    store.rehearse()
-    check(store)
-    assert (store.count(), len(store.references("w7"))) == (2520, 1)
+    store.commit([Delete("w9")])
+    store.copy(tmp_path / "copy.mdb")
+    assert (tmp_path / "copy.mdb").stat().st_mode & 0o777 == 0o600
+    copy = Store(tmp_path / "copy.mdb")
+    check(copy)
+    assert copy.volumes() == store.volumes()
+    assert list(copy.all_references()) == list(store.all_references())
+    assert copy.commit([Put(Volume(name="x", serial=0, created=1))])[0].volume.serial == 2521
+    copy.close()
+
+
+def test_a_suspected_catalogue_that_is_whole_is_renewed_and_keeps_its_users(tmp_path):
+    driver = LocalDriver(tmp_path)
+    driver.prepare()
+    store, _ = recover(driver, "/nowhere")
+    reference = Reference("me", Kind.PLUGIN, boot_id(), 1)
+    store.commit([Put(Volume(name="w1", serial=0, created=1, driver="fake")), AddReference("w1", reference)])
+    store.close()
+    before = store.path.stat().st_ino
+    suspect(store.path)
+    store, plan = recover(driver, "/nowhere")
+    assert store.references("w1") == [reference] and plan.empty
+    assert store.path.stat().st_ino != before
+    assert sorted(os.listdir(driver.volumes)) == ["metadata.mdb", "metadata.mdb-lock"]
+    store.close()
 
 
 def test_what_another_process_writes_meanwhile_is_no_contradiction(store):

@@ -4,13 +4,13 @@ page is an assertion, a page behind the end of the file a SIGBUS), and nothing i
 Law: who reads without a mark (`suspicion`) has nothing to pay before it serves: a process is started for it only after
 a suspicion, and once a daemon is ready.
 
-    metadata.mdb-rehearsal   a copy in which everything is written again: some damage, above all to the list of free
-                             pages, is met by a commit alone, and one that overwrites what is in use must harm nothing
+    metadata.mdb-compact   a copy with everything that can be reached and no list of free pages, which no read looks at
+                           and a write may die of; a suspected catalogue that is whole otherwise is replaced by it
 """
 
 import logging
+import os
 import resource
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ from volfs.volume.suspicion import mark_of
 
 log = logging.getLogger(__name__)
 
-_DAMAGED = 65  # EX_DATAERR, which no failure to start the interpreter looks like
+_DAMAGED, _REFUSED = 65, 75  # EX_DATAERR, which no failure to start the interpreter looks like, and EX_TEMPFAIL
 
 
 @contextmanager
 def marked(catalogue: Path) -> Iterator[None]:
     """While the catalogue is read for the first time. Raises DamagedStore where the last one may have died of that."""
     mark = mark_of(catalogue)
-    if mark.exists() and catalogue.exists() and is_damaged(catalogue, unused=True):
+    if mark.exists() and catalogue.exists() and not _is_renewed(catalogue):
         mark.unlink(missing_ok=True)
-        raise DamagedStore(f"reading the catalogue {catalogue} ended the last daemon")
+        raise DamagedStore(f"the catalogue {catalogue} ended the last daemon")
     with suppress(OSError):  # a full disk: then a damage of this kind stays unknown
         mark.touch(0o600)
     try:
@@ -43,29 +43,40 @@ def marked(catalogue: Path) -> Iterator[None]:
         mark.unlink(missing_ok=True)
 
 
-def is_damaged(catalogue: Path, *, unused: bool = False) -> bool:
-    """Whether reading all of it fails, or ends the process that does; of one that is `unused`, writing too."""
-    if not unused:
-        return _ends(catalogue)
-    copy = catalogue.with_name(f"{catalogue.name}-rehearsal")
+def _is_renewed(catalogue: Path) -> bool:
+    """Puts a copy of all that is in it in its place; False where it is damaged. Nobody may have it open."""
+    copy = catalogue.with_name(f"{catalogue.name}-compact")
     try:
-        if _ends(catalogue):
-            return True
-        try:
-            copy.touch(0o600)
-            shutil.copyfile(catalogue, copy)
-        except OSError as error:  # a full disk: then a damage that only writing meets stays unknown
-            log.warning("the catalogue is not tried out", extra={"why": str(error)})
-            return False
-        return _ends(copy, "rehearse")
+        code = _read(catalogue, str(copy))
+        if code == 0:
+            _replace(catalogue, copy)
+        return not _is_fatal(code)
     finally:
         for one in (copy, copy.with_name(f"{copy.name}-lock")):
             one.unlink(missing_ok=True)
 
 
-def _ends(catalogue: Path, *how: str) -> bool:
-    command = [sys.executable, "-P", "-m", "volfs.volume.probe", str(catalogue), *how]
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+def _replace(catalogue: Path, copy: Path) -> None:
+    try:
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())
+        catalogue.with_name(f"{catalogue.name}-lock").unlink(missing_ok=True)  # it counts the transactions of the other
+        copy.rename(catalogue)
+    except OSError as error:  # then it stays as it is
+        log.warning("the catalogue is not renewed", extra={"why": str(error)})
+
+
+def is_damaged(catalogue: Path) -> bool:
+    """Whether reading all of it fails, or ends the process that does."""
+    return _is_fatal(_read(catalogue))
+
+
+def _read(catalogue: Path, *copy: str) -> int:
+    command = [sys.executable, "-P", "-m", "volfs.volume.probe", str(catalogue), *copy]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+
+
+def _is_fatal(code: int) -> bool:
     return code < 0 or code == _DAMAGED
 
 
@@ -74,20 +85,27 @@ def is_surely_damaged(catalogue: Path) -> bool:
     return is_damaged(catalogue) and is_damaged(catalogue)
 
 
-def main(catalogue: str, rehearse: str = "") -> int:
-    """Reads everything; returns the exit code. Other trouble is for whoever opens the catalogue next."""
+def main(catalogue: str, copy: str = "") -> int:
+    """Reads everything, and makes a copy; returns the exit code. Other trouble is for whoever opens it next."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        store = Store(Path(catalogue))
-        if rehearse:
-            store.rehearse()
-        with store.snapshot():
-            check(store)
+        _check(Path(catalogue), copy)
+        if copy:
+            _check(Path(copy))
     except DamagedStore:
         return _DAMAGED
-    except VolfsError:
-        return 0
+    except (VolfsError, OSError):  # a full disk, for one
+        return _REFUSED
     return 0
+
+
+def _check(catalogue: Path, copy: str = "") -> None:
+    store = Store(catalogue)
+    with store.snapshot():
+        check(store)
+    if copy:
+        store.copy(copy)
+    store.close()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ out by the next commit after they were sent, sent again by the next daemon when 
 `unsynced` are the directories of `Put.made` and `Delete.gone`: done before the commit, durable by it, until `Sealed`.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,6 @@ MapFull = lmdb.MapFullError
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
-REHEARSED_AT_ONCE = 10_000  # records in a transaction, whose pages are held in memory
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -206,26 +206,17 @@ class Store(Reads):
         self._all_settled = False
         return effects
 
-    def rehearse(self) -> None:
-        """Writes every record over itself, in a copy that is thrown away. Raises DamagedStore, or ends the process."""
-        indices = (
-            self._databases.serials,
-            self._databases.references,
-            self._databases.drivers,
-            self._databases.owed,
-            self._databases.usage,
-            self._databases.unsynced,
-        )
-        for database in (self._databases.volumes, *indices):
-            key: bytes | None = b""
-            while key is not None:
-                try:
-                    with self._env.begin(write=True) as write:
-                        key = _overwrite(write.cursor(database), key)
-                except _DAMAGE as error:
-                    raise DamagedStore(f"the catalogue {self.path} cannot be written: {error}") from error
-                except lmdb.Error as error:
-                    raise room.refused(self.path, error) from error
+    def copy(self, path: str) -> None:
+        """Writes a catalogue that says the same and has no free pages. Raises DamagedStore, HostError, OSError."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self._env.copyfd(descriptor, compact=True)
+        except _DAMAGE as error:
+            raise DamagedStore(f"the catalogue {self.path} cannot be copied: {error}") from error
+        except lmdb.Error as error:
+            raise HostError(f"the catalogue {self.path} cannot be copied: {error}") from error
+        finally:
+            os.close(descriptor)
 
     def grow(self) -> None:
         """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits.
@@ -247,14 +238,3 @@ class Store(Reads):
         used = (self._env.info()["last_pgno"] + 1) * self._page
         if used + room.SPARE // 2 > self._reserved:
             self._reserved = room.reserve_spare(self.path, used)
-
-
-def _overwrite(cursor: Any, after: bytes) -> bytes | None:  # noqa: ANN401 the stubs allow for memoryviews
-    """Some records from `after` on; returns where to go on, None at the end."""
-    found = cursor.set_range(after) if after else cursor.first()
-    for _ in range(REHEARSED_AT_ONCE):
-        if not found:
-            return None
-        cursor.put(cursor.key(), cursor.value())
-        found = cursor.next()
-    return bytes(cursor.key()) if found else None
