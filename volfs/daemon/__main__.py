@@ -19,6 +19,8 @@ from volfs.keeper import vigil
 from volfs.keeper.child import LOADED, Held, announce
 from volfs.settings import GIVE_UP, Settings
 
+TURN = 0.0002  # seconds; a thread that comes back from the kernel waits for the event loop no longer than that
+
 log = logging.getLogger(__name__)
 
 
@@ -49,6 +51,7 @@ def _restore_only(settings: Settings) -> int:
 
 def _serve(settings: Settings, control: socket.socket, held: Held) -> int:
     began = time.monotonic()
+    sys.setswitchinterval(TURN)
     if (found := restored(settings)) is None:
         return GIVE_UP
     try:

@@ -56,7 +56,7 @@ from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer
 
-RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten in one call of a thread
+RENEWED_AT_ONCE = 200  # volumes whose texts are forgotten before anybody else has a turn
 SETTLED = 3.0  # seconds after a start in which nobody is to be kept waiting by what can be done later
 GRACE = 4.0  # seconds that requests under way get when the daemon is asked to end
 

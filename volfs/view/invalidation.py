@@ -5,13 +5,15 @@
     any change        `meta`, the volume's directory, the view's own attributes
     a new figure      `meta`
 
-Law: an entry that is still right is never invalidated, because that would take the bind on it away. A notification may
-wait for the parent directory's lock, which a lookup that waits for us may hold: it is sent from a thread.
+Law: an entry that is still right is never invalidated, because that would take the bind on it away. A notification of
+an entry may wait for the parent directory's lock, which a lookup that waits for us may hold: it is sent from a thread.
+One of attributes waits for nobody, and of a control file the kernel caches nothing else.
 """
 
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyfuse3
@@ -25,7 +27,7 @@ from volfs.volume.volume import Volume
 
 @dataclass(frozen=True, slots=True)
 class ForgetInode:
-    """Attributes and content of an inode."""
+    """Attributes of an inode."""
 
     inode: int
 
@@ -72,16 +74,20 @@ class Invalidator:
     async def send(self, forget: Sequence[Notice]) -> None:
         """Returns when the kernel has forgotten."""
         await self.served.wait()
-        await trio.to_thread.run_sync(_send, forget, limiter=self._limiter)
+        entries = [one for one in forget if isinstance(one, ForgetEntry)]
+        for one in forget:
+            if isinstance(one, ForgetInode):
+                _forget_attributes(one.inode)
+        if entries:
+            await trio.to_thread.run_sync(_forget_entries, entries, limiter=self._limiter)
 
 
-def _send(forget: Sequence[Notice]) -> None:
-    for one in forget:
-        try:
-            match one:
-                case ForgetInode(number):
-                    pyfuse3.invalidate_inode(pyfuse3.InodeT(number))
-                case ForgetEntry(parent, name):
-                    pyfuse3.invalidate_entry(pyfuse3.InodeT(parent), pyfuse3.FileNameT(name))
-        except OSError:
-            pass  # the kernel did not know it, or the view is being taken away
+def _forget_attributes(number: int) -> None:
+    with suppress(OSError):  # the kernel did not know it, or the view is being taken away
+        pyfuse3.invalidate_inode(pyfuse3.InodeT(number), attr_only=True)
+
+
+def _forget_entries(entries: Sequence[ForgetEntry]) -> None:
+    for one in entries:
+        with suppress(OSError):
+            pyfuse3.invalidate_entry(pyfuse3.InodeT(one.parent), pyfuse3.FileNameT(one.name))
