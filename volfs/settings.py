@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 
 PLUGIN_PATH = ("/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")  # as dockerd's
 DEFAULT_SOCKET = "/run/volfs/volfs.sock"
-MAX_BINDS = 1_000  # a start of a container copies the mount table: each mount costs it microseconds
+MAX_BINDS = 200  # a start of a container copies the mount table: each mount costs it microseconds
 GIVE_UP = 78  # EX_CONFIG: a daemon's exit code that tells the keeper that starting it again will not help
 _SEVERAL = ("plugin_sockets", "plugin_path")
 

@@ -42,7 +42,7 @@ def test_without_options_the_places_of_a_system_are_taken(serve):
         data_plane="auto",
         idle=300.0,
         log_format="text",
-        max_binds=1000,
+        max_binds=200,
     )
 
 

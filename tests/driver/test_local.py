@@ -83,9 +83,10 @@ def test_a_scan_tells_volumes_from_work_and_strangers(driver, root):
     (volumes(root) / "link").symlink_to("aa")
     for name in ("file", "metadata.mdb", "metadata.db", "backingFsBlockDev"):
         (volumes(root) / name).touch()
-    assert driver.scan() == Scan(
-        ["Zz", "aa", "b.b"], [".creating-1", ".removing-7.1"], ["-x", "a", "file", "link", "lost+found"]
-    )
+    found = driver.scan()
+    assert sorted(found.names) == ["Zz", "aa", "b.b"]
+    assert found.work == [".creating-1", ".removing-7.1"]
+    assert found.ignored == ["-x", "a", "file", "link", "lost+found"]
 
 
 def test_a_scan_opens_no_volume(driver, root, monkeypatch):

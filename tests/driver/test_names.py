@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volfs.driver.names import LONGEST, is_volume_name, parse_volume_name, quoted
+from volfs.driver.names import LONGEST, is_volume_name, parse_volume_name, quoted, volume_names
 from volfs.errors import Invalid
 
 
@@ -31,6 +31,18 @@ def test_anything_else_is_quoted_in_the_refusal(name):
 def test_one_byte_more_than_a_directory_may_have_is_too_long():
     with pytest.raises(Invalid, match="too long"):
         parse_volume_name("a" * (LONGEST + 1))
+
+
+ANY = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=LONGEST + 1)  # of a directory's entry
+OFTEN = st.text("ab0.-_", min_size=1, max_size=4)
+
+
+@given(st.lists(OFTEN | ANY), st.integers(0, 3))
+def test_the_names_of_a_directory_are_told_apart_in_batches_as_one_by_one(found, batches):
+    found = found * 1000 * batches + found
+    kept, others = volume_names(found)
+    assert kept == [name for name in found if is_volume_name(name)]
+    assert others == [name for name in found if not is_volume_name(name)]
 
 
 @given(st.text())

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from volfs.volume.changes import Change, Effect, Owed
 from volfs.volume.store import Store
-from volfs.volume.writer import Writer
+from volfs.volume.writer import Hand, Writer
 
 
 async def _nobody_looks(_: Sequence[Owed]) -> None:
@@ -21,7 +21,11 @@ class Commits:
 
     async def commit(self, *changes: Change) -> list[Effect]:
         """Durable and visible when it returns; one effect for each change. Raises HostError where the disk refuses."""
-        effects = await self._writer.commit(*changes)
+        return await self.commit_done(lambda: changes)
+
+    async def commit_done(self, hand: Hand) -> list[Effect]:
+        """The same for what a hand does; raises what it raises, too."""
+        effects = await self._writer.commit_done(hand)
         owed = [effect.owed for effect in effects if effect.owed is not None]
         if owed:
             await self.on_change(owed)

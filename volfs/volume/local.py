@@ -43,17 +43,21 @@ class LocalVolumes:
         self.threads = Threads()
         self._mounts = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
 
-    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Made:
-        """Makes the directory, unsynced; one that was copied here meanwhile is adopted as it is, and synced."""
+    def making(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Callable[[], Made]:
+        """What makes the directory, unsynced, in a thread; it raises FileExistsError for one that is there.
+
+        Raises Invalid.
+        """
         volume = parse_volume_name(name)
         check(options or {})
         wanted = Description(int(time.time()), labels=labels, options=options)
-        try:
-            made = await self.run(self.hands.make, volume, wanted, of=name)
-        except FileExistsError:
-            await self.run(self.hands.seal, [volume], of=name)
-            return Made(described(volume, await self.run(self.hands.describe, volume, of=name)))
-        return Made(described(volume, wanted), made)
+        return lambda: Made(described(volume, wanted), self.hands.make(volume, wanted))
+
+    async def adopt(self, name: str) -> Made:
+        """One that was copied here meanwhile, as it is, and synced."""
+        volume = parse_volume_name(name)
+        await self.run(self.hands.seal, [volume], of=name)
+        return Made(described(volume, await self.run(self.hands.describe, volume, of=name)))
 
     def doubtful(self, volume: Volume) -> bool:
         """Whether a look may find it in another state than the one that is noted."""
@@ -99,14 +103,16 @@ class LocalVolumes:
         if last and volume.source:
             await self.run(self.hands.unmount, volume.name, of=volume.name)
 
-    async def remove(self, volume: Volume, *, force: bool) -> Aside | None:  # noqa: ARG002
-        """Takes the volume away, unsynced; returns the work that is left. A directory that is gone is no error."""
+    async def release(self, volume: Volume) -> None:
+        """Unmounts what the options have mounted, before the volume is taken away."""
         if volume.source:
             await self._release(volume)
-        try:
-            return await self.run(self.hands.set_aside, volume.name, volume.serial, of=volume.name)
-        except NotFound:
-            return None
+
+    def set_aside(self, volume: Volume) -> Aside | None:
+        """Takes the volume away, unsynced, and blocks; returns the work that is left. One that is gone is no error."""
+        with suppress(NotFound):
+            return self.hands.set_aside(volume.name, volume.serial)
+        return None
 
     async def put_back(self, work: str, name: str) -> None:
         """The removal could not be noted: it did not happen. What cannot be put back, the next start finishes."""

@@ -22,7 +22,6 @@ from volfs.driver.notes import Notes
 from volfs.driver.plugin import Plugin, PluginVolume
 from volfs.driver.record import Description
 from volfs.errors import HostError, Unavailable, VolfsError
-from volfs.volume.local import Made
 from volfs.volume.volume import VIEW_REFERENCE, State, Volume
 
 REMEMBERED = 1_000  # volumes of which the last word of the plugin is kept
@@ -42,7 +41,7 @@ class PluginVolumes:
         self._places = trio.CapacityLimiter(math.inf)  # one for each volume at most: the lock sees to it
         self._told: dict[str, Mapping[str, Any]] = {}
 
-    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Made:
+    async def create(self, name: str, options: dict[str, str] | None, labels: dict[str, str] | None) -> Volume:
         """Has the plugin make the volume, unless it has it already, as Docker does. Returns a record to store."""
         wanted = parse_plugin_name(name)
         await self.plugin.activate(patient=True)
@@ -52,7 +51,7 @@ class PluginVolumes:
         created = (there.created if there else 0) or int(time.time())
         note = Description(created, self.plugin.name, labels, options)
         await trio.to_thread.run_sync(self._notes.write, wanted, note, limiter=self._files)
-        volume = Volume(
+        return Volume(
             name=wanted,
             serial=0,
             created=created,
@@ -62,7 +61,6 @@ class PluginVolumes:
             mountpoint=there.mountpoint if there else "",
             scope=await self._scope(),
         )
-        return Made(volume)
 
     async def _there(self, name: str) -> PluginVolume | None:
         try:

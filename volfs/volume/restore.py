@@ -48,7 +48,7 @@ class Entries(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What the local driver found: names of directories in order, and work directories.
+    """What the local driver found: names of directories in any order, and work directories.
 
     `removed` are the volumes whose directory had become `.removing-SERIAL` when the last daemon died; `plain` the
     directories without an entry, but with a mount inside, that say of themselves that they have no options; `noted`
@@ -145,12 +145,13 @@ def removing_serial(work: str) -> int:
     return int(number) if work.startswith(".removing-") and number.isdecimal() else 0
 
 
-def _differences(ours: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """What only either has, in its order."""
-    if ours == theirs:
+def _differences(found: Sequence[str], entries: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The directories without an entry, and the entries without a directory, both in order."""
+    known = set(entries)
+    strangers = [name for name in found if name not in known]
+    if not strangers and len(found) == len(entries):
         return (), ()
-    only_ours, only_theirs = set(ours).difference(theirs), set(theirs).difference(ours)
-    return [name for name in ours if name in only_ours], [name for name in theirs if name in only_theirs]
+    return sorted(strangers), sorted(known.difference(found))
 
 
 def _keep_or_miss(result: Plan, entries: Entries, lost: Sequence[str], removed: Collection[str]) -> None:

@@ -8,6 +8,7 @@ volume; a listing and a `get` take none, but for what they find changed.
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import trio
@@ -33,6 +34,8 @@ from volfs.volume.writer import Writer
 
 Learned = tuple[str, Volume | None, Volume | None]
 """A volume's name, what it was, and what it is; None: not there."""
+
+_Texts = dict[str, str] | None
 
 MANY = 1_000  # users read between two turns of the event loop: some milliseconds
 LISTED_AT_ONCE = 500  # volumes read between two turns of the event loop: some milliseconds, shown as well
@@ -157,14 +160,37 @@ class VolumeService:
             self.drivers.local.hands.check_writable()
             with named("create", name, options):
                 driver = driver or (there.driver if there else LOCAL)
-                volume, identity = await self.drivers.of(driver).create(name, *wanted)
-                # One that was only found in its plugin belongs to whoever asks for it to be made.
-                volume = msgspec.structs.replace(volume, serial=there.serial) if there is not None else volume
-                [effect] = await self.commits.commit(Put(volume, touch := self._touch(identity)))
-            self.sealing.note(touch)
-            assert effect.volume is not None
+                make = self._make if driver == LOCAL else partial(self._ask, driver, there)
+                volume = await make(name, *wanted)
             self.events.tell("create", name, driver=volume.driver)
-            return effect.volume
+            return volume
+
+    async def _make(self, name: str, options: _Texts, labels: _Texts) -> Volume:
+        """Makes its directory and commits its record in one go; one that was copied here meanwhile is adopted."""
+        local, touch = self.drivers.local, None
+        make = local.making(name, options, labels)
+
+        def put() -> list[Put]:
+            nonlocal touch
+            volume, identity = make()
+            return [Put(volume, touch := self._touch(identity))]
+
+        try:
+            [effect] = await self.commits.commit_done(put)
+        except FileExistsError:
+            [effect] = await self.commits.commit(Put((await local.adopt(name)).volume))
+        self.sealing.note(touch)
+        assert effect.volume is not None
+        return effect.volume
+
+    async def _ask(self, driver: str, found: Volume | None, name: str, options: _Texts, labels: _Texts) -> Volume:
+        """Has a plugin make it; one that was only found there belongs to whoever asks for it to be made."""
+        volume = await self.drivers.plugin(driver).create(name, options, labels)
+        [effect] = await self.commits.commit(
+            Put(msgspec.structs.replace(volume, serial=found.serial) if found is not None else volume)
+        )
+        assert effect.volume is not None
+        return effect.volume
 
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Takes a volume away; its tree is deleted afterwards, in the background.
@@ -183,19 +209,33 @@ class VolumeService:
             if in_use_by:
                 raise InUse(f"remove {name}: volume is in use - [{', '.join(in_use_by)}]")
             with named("remove", name, volume.options):
-                if not volume.local:
+                if volume.local:
+                    await self._take_away(volume)
+                else:
                     await self.uses.dismiss_all(volume, force=force)
-                aside = await self.drivers.of(volume.driver).remove(volume, force=force)
-                try:
-                    await self.commits.commit(Delete(name, touch := self._touch(aside.identity if aside else "")))
-                except HostError:
-                    if aside:
-                        await self.drivers.local.put_back(aside.work, name)
-                    raise
-            self.sealing.note(touch)
+                    await self.drivers.plugin(volume.driver).remove(volume, force=force)
+                    await self.commits.commit(Delete(name))
             self.events.tell("destroy", name, driver=volume.driver)
+
+    async def _take_away(self, volume: Volume) -> None:
+        local, aside, touch = self.drivers.local, None, None
+
+        def delete() -> list[Delete]:
+            nonlocal aside, touch
+            aside = local.set_aside(volume)
+            touch = self._touch(aside.identity if aside else "")
+            return [Delete(volume.name, touch)]
+
+        await local.release(volume)
+        try:
+            await self.commits.commit_done(delete)
+        except HostError:
             if aside:
-                self._trash.put(aside.work)
+                await local.put_back(aside.work, volume.name)
+            raise
+        self.sealing.note(touch)
+        if aside:
+            self._trash.put(aside.work)
 
     def _touch(self, identity: str) -> Touch | None:
         """What a commit is to vouch for: nothing where there is no directory, or one that is durable by itself."""

@@ -1,10 +1,11 @@
 """Group commit: whoever waits while a transaction is being written shares the next one.
 
 Law: one transaction at a time; a commit that returned is durable. A group that fails is tried again one by one, so
-that one caller's trouble is not another's.
+that one caller's trouble is not another's. What has to be done right before a commit (`Hand`) is done in its thread:
+going there and back twice would cost as much as half of what is done.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import outcome
@@ -13,12 +14,25 @@ import trio
 from volfs.volume.changes import Change, Effect
 from volfs.volume.store import MapFull, Store
 
+Hand = Callable[[], Sequence[Change]]
+"""Does something real and returns the changes that vouch for it. Blocks, but on nothing that a commit would not."""
+
 
 @dataclass
 class _Request:
-    changes: Sequence[Change]
+    hand: Hand
+    changes: Sequence[Change] | None = None
     done: trio.Event = field(default_factory=trio.Event)
     result: outcome.Outcome[list[Effect]] | None = None
+
+    def prepare(self) -> Sequence[Change]:
+        """Has the hand do its work, once; what it raises is the result."""
+        if self.changes is None and self.result is None:
+            try:
+                self.changes = self.hand()
+            except Exception as error:  # noqa: BLE001 the caller's
+                self.result = outcome.Error(error)
+        return self.changes or ()
 
 
 class Writer:
@@ -35,7 +49,11 @@ class Writer:
 
         One effect for each change. Raises HostError where the disk refuses.
         """
-        request = _Request(changes)
+        return await self.commit_done(lambda: changes)
+
+    async def commit_done(self, hand: Hand) -> list[Effect]:
+        """The same with what a hand does first. Raises what it raises, too; then nothing is committed."""
+        request = _Request(hand)
         self._waiting.append(request)
         self._wake.set()
         await request.done.wait()
@@ -52,27 +70,36 @@ class Writer:
                 await self._write(group)
 
     async def _write(self, group: Sequence[_Request]) -> None:
-        result = await outcome.acapture(self._transaction, [change for one in group for change in one.changes])
+        result = await outcome.acapture(self._transaction, group)
+        waiting = [request for request in group if request.result is None]
         if isinstance(result, outcome.Error) and len(group) > 1:
-            for request in group:
+            for request in waiting:
                 await self._write([request])
-            return
-        if isinstance(result, outcome.Value):
-            _share(result.value, group)
+        else:
+            _share(result, waiting)
         for request in group:
-            request.result = request.result or result
             request.done.set()
 
-    async def _transaction(self, changes: Sequence[Change]) -> list[Effect]:
+    async def _transaction(self, group: Sequence[_Request]) -> list[Effect]:
         while True:
             try:
-                return await trio.to_thread.run_sync(self._store.commit, changes, limiter=self._limiter)
+                return await trio.to_thread.run_sync(self._carry_out, group, limiter=self._limiter)
             except MapFull:
                 self._store.grow()  # here, in the event loop, where no read is under way
 
+    def _carry_out(self, group: Sequence[_Request]) -> list[Effect]:
+        changes = [change for request in group for change in request.prepare()]
+        if all(request.result for request in group):
+            return []
+        return self._store.commit(changes)
 
-def _share(effects: Sequence[Effect], group: Sequence[_Request]) -> None:
-    """Gives each request the effects of its own changes."""
-    rest = iter(effects)
+
+def _share(result: outcome.Outcome[list[Effect]], group: Sequence[_Request]) -> None:
+    """Gives each request the effects of its own changes, or the trouble."""
+    if isinstance(result, outcome.Error):
+        for request in group:
+            request.result = result
+        return
+    rest = iter(result.unwrap())
     for request in group:
-        request.result = outcome.Value([next(rest) for _ in request.changes])
+        request.result = outcome.Value([next(rest) for _ in request.changes or ()])
