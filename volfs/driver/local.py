@@ -47,7 +47,7 @@ _NOT_VOLUMES = ("metadata.", "backingFsBlockDev", ".")
 
 @dataclass(frozen=True)
 class Scan:
-    """What lies in ROOT/volumes: names in any order, as sorting them takes as long as reading them; the rest in order."""
+    """What lies in ROOT/volumes: names in any order, since sorting takes as long as reading them; the rest in order."""
 
     names: list[str]
     work: list[str]  # left by a crash: to be swept
