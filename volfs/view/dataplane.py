@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import trio
@@ -35,6 +36,7 @@ DEADLINE = 2.0  # seconds that a getattr waits for a bind
 SETTLING = 5.0  # seconds after a bind was placed, or found, in which a request may be from who was on the way
 SHARE = 8  # when there are too many binds, one in so many of those that are wanted goes as well
 ON_THE_WAY = 0.2  # seconds in which who touched data has come into the bind, and uses it or does not
+SEEN_LATER = 0.2  # seconds until the view is on record as a user of what was touched
 AT_ONCE = 32  # binds that are taken away together: they share a commit, and sixteen clients do not outrun that
 RECHECK = 1.0  # seconds until a bind is doubted again, when a request comes that a bound volume should not send
 
@@ -43,7 +45,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class _Binding:
-    """The data of one volume: being bound until `done`, bound when it was `placed`, taken away during `expiry`."""
+    """The data of one volume: being bound until `done`, bound when it was `placed`, taken away during `expiry`.
+
+    `status` is what the data was when it was bound, for those who waited for that.
+    """
 
     name: str
     done: trio.Event = field(default_factory=trio.Event)
@@ -51,6 +56,7 @@ class _Binding:
     placed: float = -math.inf
     walkers: set[int] = field(default_factory=set)
     expiry: trio.Event | None = None
+    status: os.stat_result | None = None
 
     @property
     def settled(self) -> bool:
@@ -87,6 +93,8 @@ class DataPlane:
         self._read_only = read_only
         self._stale = stale
         self._bindings: dict[int, _Binding] = {}
+        self._unseen: dict[int, _Binding] = {}
+        self._some_unseen = trio.Event()
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -96,15 +104,19 @@ class DataPlane:
             for name in self._stale:
                 self._nursery.start_soon(self._take_away, name)
             self._nursery.start_soon(self._thin_out, self._nursery)
+            self._nursery.start_soon(self._put_on_record)
             self._count()
             while True:
                 await trio.sleep(self._idle if self._binds else math.inf)
                 self._expire_all(self._nursery)
 
-    async def touch(self, serial: int) -> None:
-        """Returns when the data of the volume is bound, or when it is not to be had in time."""
+    async def touch(self, serial: int) -> os.stat_result | None:
+        """Returns when the data of the volume is bound, or when it is not to be had in time.
+
+        For who waited for the bind, the attributes of the data.
+        """
         if self._nursery is None:
-            return
+            return None
         with trio.move_on_after(DEADLINE):
             binding = self._bindings.get(serial)
             if binding is not None and binding.done.is_set() and await self._lost(binding):
@@ -113,10 +125,13 @@ class DataPlane:
             if binding is None:
                 volume = self._service.store.by_serial(serial)
                 if volume is None or not self._wanted(volume):
-                    return
+                    return None
                 binding = self._bindings[serial] = _Binding(volume.name)
                 self._nursery.start_soon(self._bind, serial, volume, binding)
-            await binding.done.wait()
+            if not binding.done.is_set():
+                await binding.done.wait()
+                return binding.status
+        return None
 
     def overtakes(self, data_inode: int, thread: int) -> bool:
         """Whether a bind was placed, just now, where this thread walked to what it opens; said once for each bind.
@@ -188,12 +203,12 @@ class DataPlane:
 
     async def _bind(self, serial: int, volume: Volume, binding: _Binding) -> None:
         try:
-            await self._service.uses.mount(
-                volume.name,
-                VIEW_REFERENCE,
-                Kind.VIEW,
-                (lambda source: self._place(source, volume)) if self._binds else None,
-            )
+            if not (self._binds and await self._service.uses.show(volume.name, partial(self._place, volume, binding))):
+                place = partial(self._place, volume, binding) if self._binds else None
+                await self._service.uses.mount(volume.name, VIEW_REFERENCE, Kind.VIEW, place)
+            else:
+                self._unseen[serial] = binding
+                self._some_unseen.set()
             binding.placed = time.monotonic()
             self._count()
         except (VolfsError, OSError) as error:
@@ -205,13 +220,31 @@ class DataPlane:
         finally:
             binding.done.set()
 
-    def _place(self, source: str, volume: Volume) -> None:
+    async def _put_on_record(self) -> None:
+        """That the view uses what is bound: behind the back of who touches, and not of what was taken away at once."""
+        while True:
+            await self._some_unseen.wait()
+            await trio.sleep(SEEN_LATER)
+            self._some_unseen, unseen = trio.Event(), self._unseen
+            self._unseen = {}
+            there = {serial: one for serial, one in unseen.items() if self._bindings.get(serial) is one}
+            try:
+                seen = await self._service.uses.see([one.name for one in there.values()])
+            except VolfsError as error:  # a restore finds the binds
+                log.warning("the view is not on record as a user", extra={"volumes": len(there), "why": str(error)})
+                continue
+            if not seen:
+                self._unseen |= there
+                self._some_unseen.set()
+
+    def _place(self, volume: Volume, binding: _Binding, source: str) -> None:
         descriptor = _open(source, volume)
         try:
             if volume.source is not None and not is_mount_root("", dir_fd=descriptor):
                 raise OSError(errno.EIO, "what its options say has just been unmounted")
             if not is_mount_root(self._target(volume.name)):
                 bind(descriptor, self._target(volume.name), read_only=self._read_only)
+            binding.status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
 

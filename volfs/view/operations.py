@@ -71,8 +71,8 @@ class Operations(DataRequests):
             return await self._data.getattr(number, ctx)
         volume, kind = self._control(number)
         if kind is NodeKind.DATA:
-            await self._plane.touch(volume.serial)
-            return await self._data.getattr(number, ctx)
+            status = await self._plane.touch(volume.serial)
+            return self._data.known(number, status) if status else await self._data.getattr(number, ctx)
         return await self._entry(volume, kind)
 
     async def _entry(self, volume: Volume, kind: NodeKind) -> Entry:

@@ -53,14 +53,20 @@ class _Turn:
 
 
 class _Steps(trio.abc.Instrument):
-    """Counts what tasks of others do."""
+    """Counts what tasks of others do, and which of them are about to."""
 
     def __init__(self) -> None:
         self.of_others = 0
+        self.due = set[trio.lowlevel.Task]()
+
+    def task_scheduled(self, task: trio.lowlevel.Task) -> None:
+        if not task.name.startswith(_OURS):
+            self.due.add(task)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         if not task.name.startswith(_OURS):
             self.of_others += 1
+            self.due.discard(task)
 
 
 class _Wait:
@@ -86,7 +92,8 @@ class _Wait:
             self._steps = _Steps()
             trio.lowlevel.add_instrument(self._steps)
         patience = PATIENCE if self._nothing_to_come() else 0
-        if self._alone and time.monotonic() < self._began + STREAK and self._poll.poll(patience):
+        alone = self._alone and not self._steps.due  # a request may have given somebody something to do
+        if alone and time.monotonic() < self._began + STREAK and self._poll.poll(patience):
             return
         await trio.lowlevel.wait_readable(descriptor)
         self._began = time.monotonic()

@@ -77,6 +77,12 @@ class Passthrough(NameRequests):
             node.remember(remembered, uses + 1, now + self._timeout)
         return self._entry(node, remembered)
 
+    def known(self, inode: int, status: os.stat_result) -> EntryAttributes:
+        """The same where somebody has just asked the store."""
+        node = self._nodes.node(inode)
+        self._nodes.rest(node.tree)
+        return self._entry(node, status)
+
     async def setattr(
         self, inode: int, attr: EntryAttributes, fields: SetattrFields, fh: int | None, ctx: RequestContext
     ) -> EntryAttributes:

@@ -12,7 +12,7 @@ was busy then would keep the volume mounted for good. One that refuses each time
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from itertools import chain
 
@@ -86,6 +86,30 @@ class Uses:
                 self._tell("mount", volume, user, told)
             return mountpoint
 
+    async def show(self, name: str, place: Place) -> bool:
+        """`mount` for the view, where nothing has to be mounted; False where it has. Who looks is put on record later.
+
+        Until `see` has done that a bind is all there is of it, which restore finds.
+        """
+        async with self._locks.held(name):
+            volume = self._store.get(name)
+            if volume is None:
+                raise NotFound(f"get {name}: no such volume")
+            if volume.source is not None or not volume.local:
+                return False
+            with named("mount", name, volume.options):
+                await self._mount(volume, VIEW_REFERENCE, place)
+            return True
+
+    async def see(self, names: Collection[str]) -> bool:
+        """Puts the view on record as a user of what it shows, all at once; False where somebody was at work on some."""
+        with self._locks.free(names) as free:
+            new = [name for name in free if self._store.get(name) and not self.has(name, VIEW_REFERENCE)]
+            if new:
+                seen = self._reference(VIEW_REFERENCE, Kind.VIEW)
+                await self._commits.commit(*(AddReference(name, seen) for name in new))
+        return len(free) == len(names)
+
     async def _mount(self, volume: Volume, user: str, place: Place | None) -> str:
         local = self._drivers.local
         if local.doubtful(volume):
@@ -151,7 +175,7 @@ class Uses:
             volume = self._store.get(name)
             if volume is not None and self.has(name, user):
                 self._tell("unmount", volume, user)
-            if volume is None or volume.local:
+            if (volume is None or volume.local) and self._store.reference(name, user) is not None:
                 await self._commits.commit(await self._end_of_use(name, user))
             if volume is not None:
                 with named("unmount", name, volume.options):
