@@ -5,14 +5,19 @@ import importlib
 import click
 
 from volfs import __version__
-from volfs.cli import containers, usage, volumes
-from volfs.cli.adopt import adopt
+from volfs.cli import volumes
 from volfs.cli.arguments import DEFAULT_SOCKET
-from volfs.cli.check import check
-from volfs.cli.serve import serve
 
-# Commands that bring much with them: imported when they are used, not for every `volfs ls`.
-_LATER = {"export": ("volfs.cli.export", "export"), "import": ("volfs.cli.importing", "import_")}
+# Imported when they are used, not for every `volfs ls`.
+_LATER = {
+    "adopt": ("volfs.cli.adopt", "adopt"),
+    "check": ("volfs.cli.check", "check"),
+    "container": ("volfs.cli.containers", "container"),
+    "df": ("volfs.cli.usage", "df"),
+    "export": ("volfs.cli.export", "export"),
+    "import": ("volfs.cli.importing", "import_"),
+    "serve": ("volfs.cli.serve", "serve"),
+}
 
 
 class _Commands(click.Group):
@@ -54,16 +59,5 @@ def app(context: click.Context, host: str) -> None:
     context.obj = host
 
 
-for command in (
-    volumes.create,
-    volumes.ls,
-    volumes.inspect,
-    volumes.rm,
-    volumes.prune,
-    usage.df,
-    serve,
-    containers.container,
-    adopt,
-    check,
-):
+for command in (volumes.create, volumes.ls, volumes.inspect, volumes.rm, volumes.prune):
     app.add_command(command)
