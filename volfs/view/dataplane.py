@@ -4,8 +4,7 @@
     binding   the volume is mounted where it has options, with the view as its user, and bound over the view
     bound     the kernel serves it; nothing comes here any more, except from who sees a private copy of the view, and
               once from who was on the way meanwhile and is sent back, to walk into the bind
-    idle      umount2(MNT_EXPIRE): one call marks, the next unmounts what was not used between
-    crowded   more binds than wanted: those that were touched first get both calls at once, which spare what is in use
+    idle      taken away again, see `expiry`
 
 Law: nobody waits here longer than `DEADLINE`; a bind that is not there in time is finished behind the back of the
 caller, who is served through FUSE. The volume's lock is held while a bind is placed or taken away, so that it is never
@@ -14,54 +13,28 @@ placed on another volume of the same name.
 
 import errno
 import logging
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 
 import trio
 
 from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
 from volfs.mount.mountinfo import under
-from volfs.mount.syscalls import bind, detach, expire, expire_now, is_mount_root, read_mountinfo, read_only_copy
+from volfs.mount.syscalls import bind, detach, is_mount_root, read_mountinfo, read_only_copy
+from volfs.view.expiry import Binding, Expiry
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
 
 DEADLINE = 2.0  # seconds that a getattr waits for a bind
 SETTLING = 5.0  # seconds after a bind was placed, or found, in which a request may be from who was on the way
-SHARE = 8  # when there are too many binds, one in so many of those that are wanted goes as well
-ON_THE_WAY = 0.2  # seconds in which who touched data has come into the bind, and uses it or does not
 SEEN_LATER = 0.2  # seconds until the view is on record as a user of what was touched
-AT_ONCE = 32  # binds that are taken away together: they share a commit, and sixteen clients do not outrun that
 RECHECK = 1.0  # seconds until a bind is doubted again, when a request comes that a bound volume should not send
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Binding:
-    """The data of one volume: being bound until `done`, bound when it was `placed`, taken away during `expiry`.
-
-    `status` is what the data was when it was bound, for those who waited for that.
-    """
-
-    name: str
-    done: trio.Event = field(default_factory=trio.Event)
-    checked: float = 0.0
-    placed: float = -math.inf
-    walkers: set[int] = field(default_factory=set)
-    expiry: trio.Event | None = None
-    status: os.stat_result | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether nobody is placing it or taking it away."""
-        return self.done.is_set() and self.expiry is None
 
 
 class DataPlane:
@@ -85,15 +58,11 @@ class DataPlane:
         self._service = service
         self._view = view
         self._binds = binds
-        self._idle = idle
-        self._wanted_binds, self._share = most, max(1, most // SHARE)
-        self._borne = most
-        self._crowded = trio.Event()
-        self._taking = trio.CapacityLimiter(AT_ONCE)
         self._read_only = read_only
         self._stale = stale
-        self._bindings: dict[int, _Binding] = {}
-        self._unseen: dict[int, _Binding] = {}
+        self._bindings: dict[int, Binding] = {}
+        self._expiry = Expiry(service, self._bindings, self._target, idle, most)
+        self._unseen: dict[int, Binding] = {}
         self._some_unseen = trio.Event()
         self._nursery: trio.Nursery | None = None
 
@@ -103,12 +72,9 @@ class DataPlane:
         async with trio.open_nursery() as self._nursery:
             for name in self._stale:
                 self._nursery.start_soon(self._take_away, name)
-            self._nursery.start_soon(self._thin_out, self._nursery)
-            self._nursery.start_soon(self._put_on_record)
-            self._count()
-            while True:
-                await trio.sleep(self._idle if self._binds else math.inf)
-                self._expire_all(self._nursery)
+            if self._binds:
+                self._nursery.start_soon(self._expiry.run)
+            await self._put_on_record()
 
     async def touch(self, serial: int) -> os.stat_result | None:
         """Returns when the data of the volume is bound, or when it is not to be had in time.
@@ -126,7 +92,7 @@ class DataPlane:
                 volume = self._service.store.by_serial(serial)
                 if volume is None or not self._wanted(volume):
                     return None
-                binding = self._bindings[serial] = _Binding(volume.name)
+                binding = self._bindings[serial] = Binding(volume.name)
                 self._nursery.start_soon(self._bind, serial, volume, binding)
             if not binding.done.is_set():
                 await binding.done.wait()
@@ -147,7 +113,7 @@ class DataPlane:
 
     def _wanted(self, volume: Volume) -> bool:
         """Without binds, only a volume that has to be mounted has something to be done before it is served."""
-        return volume.state.has_data and (self._binds or _has_to_be_mounted(volume))
+        return volume.state.has_data and (self._binds or volume.needs_mount)
 
     def forget(self, serial: int) -> None:
         """The volume is gone, and with its entry in the view the kernel took the bind."""
@@ -181,7 +147,7 @@ class DataPlane:
             name = name_of_file(mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")) or ""
             volume = self._service.store.get(name) if self._target(name) == mount.mountpoint else None
             if volume is not None and name not in self._stale:
-                self._bindings[volume.serial] = binding = _Binding(name, placed=time.monotonic())
+                self._bindings[volume.serial] = binding = Binding(name, placed=time.monotonic())
                 binding.done.set()
 
     async def _take_away(self, name: str) -> None:
@@ -190,7 +156,7 @@ class DataPlane:
         except (VolfsError, OSError) as error:
             log.warning("the view shows old data", extra={"volume": name, "why": str(error)})
 
-    async def _lost(self, binding: _Binding) -> bool:
+    async def _lost(self, binding: Binding) -> bool:
         """Whether a bind that was there is not: somebody has unmounted it by hand, or it is just being taken away."""
         if not self._binds:
             return False
@@ -201,16 +167,16 @@ class DataPlane:
         threads, target = self._service.drivers.local.threads, self._target(binding.name)
         return not await threads.run(is_mount_root, target, of=binding.name, abandon=True)
 
-    async def _bind(self, serial: int, volume: Volume, binding: _Binding) -> None:
+    async def _bind(self, serial: int, volume: Volume, binding: Binding) -> None:
         try:
-            if not (self._binds and await self._service.uses.show(volume.name, partial(self._place, volume, binding))):
+            if not (self._binds and await self._service.looks.show(volume.name, partial(self._place, volume, binding))):
                 place = partial(self._place, volume, binding) if self._binds else None
                 await self._service.uses.mount(volume.name, VIEW_REFERENCE, Kind.VIEW, place)
             else:
                 self._unseen[serial] = binding
                 self._some_unseen.set()
             binding.placed = time.monotonic()
-            self._count()
+            self._expiry.count()
         except (VolfsError, OSError) as error:
             self._bindings.pop(serial, None)
             log.warning("data is not bound", extra={"volume": volume.name, "why": str(error)})
@@ -229,7 +195,7 @@ class DataPlane:
             self._unseen = {}
             there = {serial: one for serial, one in unseen.items() if self._bindings.get(serial) is one}
             try:
-                seen = await self._service.uses.see([one.name for one in there.values()])
+                seen = await self._service.looks.see([one.name for one in there.values()])
             except VolfsError as error:  # a restore finds the binds
                 log.warning("the view is not on record as a user", extra={"volumes": len(there), "why": str(error)})
                 continue
@@ -237,7 +203,7 @@ class DataPlane:
                 self._unseen |= there
                 self._some_unseen.set()
 
-    def _place(self, volume: Volume, binding: _Binding, source: str) -> None:
+    def _place(self, volume: Volume, binding: Binding, source: str) -> None:
         descriptor = _open(source, volume)
         try:
             if volume.source is not None and not is_mount_root("", dir_fd=descriptor):
@@ -247,68 +213,6 @@ class DataPlane:
             binding.status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-
-    def _expire_all(self, nursery: trio.Nursery) -> None:
-        """Each on its own: a plugin may be slow to let one go."""
-        for serial, binding in self._bindings.items():
-            if binding.settled:
-                binding.expiry = trio.Event()
-                nursery.start_soon(self._expire, serial, binding, binding.expiry, expire)
-
-    async def _expire(self, serial: int, binding: _Binding, over: trio.Event, way: Callable[[str], bool]) -> None:
-        try:
-            gone = await self._service.uses.unmount(
-                binding.name, VIEW_REFERENCE, lambda: way(self._target(binding.name))
-            )
-        except (VolfsError, OSError) as error:
-            log.warning("data stays bound", extra={"volume": binding.name, "why": str(error)})
-            return
-        finally:
-            binding.expiry = None
-            over.set()
-        if gone and self._bindings.get(serial) is binding:
-            del self._bindings[serial]
-
-    def _count(self) -> None:
-        if self._binds and len(self._bindings) > self._borne:
-            self._crowded.set()
-
-    async def _thin_out(self, nursery: trio.Nursery) -> None:
-        """Behind the back of who touches. However much is in use, a new bind costs no more than a few looks."""
-        while True:
-            await self._crowded.wait()
-            await trio.sleep(ON_THE_WAY)
-            looked = gone = 0
-            while len(self._bindings) > self._wanted_binds - self._share and looked <= 2 * gone + self._share:
-                gone += await self._expire_early(nursery, list(islice(self._reached(), AT_ONCE)))
-                looked += AT_ONCE
-            self._borne = max(self._wanted_binds, sum(1 for _ in self._reached()) + self._share)
-            self._crowded = trio.Event()
-            self._count()
-
-    def _reached(self) -> Iterator[tuple[int, _Binding]]:
-        """Where whoever touched it must be in by now, if it is used; those that were touched first come first."""
-        youngest = time.monotonic() - ON_THE_WAY
-        return (pair for pair in self._bindings.items() if pair[1].settled and pair[1].placed < youngest)
-
-    async def _expire_early(self, nursery: trio.Nursery, oldest: Sequence[tuple[int, _Binding]]) -> int:
-        """Takes these away where nobody uses them; returns how many are gone. One that hangs is not waited for."""
-        endings = []
-        for serial, binding in oldest:
-            binding.expiry = trio.Event()
-            endings.append(binding.expiry)
-            nursery.start_soon(self._expire, serial, binding, binding.expiry, expire_now)
-        with trio.move_on_after(DEADLINE):
-            for over in endings:
-                await over.wait()
-        stay = [serial for serial, binding in oldest if self._bindings.get(serial) is binding]
-        for serial in stay:  # others are looked at before these are again
-            self._bindings[serial] = self._bindings.pop(serial)
-        return len(oldest) - len(stay)
-
-
-def _has_to_be_mounted(volume: Volume) -> bool:
-    return volume.source is not None or not volume.local
 
 
 def _open(mountpoint: str, volume: Volume) -> int:

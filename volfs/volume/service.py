@@ -22,6 +22,7 @@ from volfs.volume.drivers import Drivers
 from volfs.volume.events import Events
 from volfs.volume.filters import ANONYMOUS, Filters, dangling
 from volfs.volume.locks import NameLocks
+from volfs.volume.looks import Looks
 from volfs.volume.naming import named
 from volfs.volume.publishing import Publishing
 from volfs.volume.sealing import Sealing
@@ -55,6 +56,7 @@ class VolumeService:
         self.sealing = Sealing(store, hands, writer)
         self._locks = NameLocks()
         self.uses = Uses(store, self.commits, self._locks, self.drivers, self.events, boot)
+        self.looks = Looks(store, self.commits, self._locks, self.drivers.local, self.uses, boot)
         self.publishing = Publishing(store, self.commits, self._locks, self.drivers, self.events)
         self._trash, self._boot = trash, boot
 

@@ -12,7 +12,7 @@ was busy then would keep the volume mounted for good. One that refuses each time
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from itertools import chain
 
@@ -76,7 +76,7 @@ class Uses:
                 raise NotFound(f"get {name}: no such volume")
             with named("mount", name, volume.options):
                 if volume.local:
-                    mountpoint = await self._mount(volume, user, place)
+                    mountpoint = await self.make_ready(volume, user, place)
                 else:
                     mountpoint = await self._mount_by_plugin(volume, user, place)
             new = not self.has(name, user)
@@ -86,31 +86,8 @@ class Uses:
                 self._tell("mount", volume, user, told)
             return mountpoint
 
-    async def show(self, name: str, place: Place) -> bool:
-        """`mount` for the view, where nothing has to be mounted; False where it has. Who looks is put on record later.
-
-        Until `see` has done that a bind is all there is of it, which restore finds.
-        """
-        async with self._locks.held(name):
-            volume = self._store.get(name)
-            if volume is None:
-                raise NotFound(f"get {name}: no such volume")
-            if volume.source is not None or not volume.local:
-                return False
-            with named("mount", name, volume.options):
-                await self._mount(volume, VIEW_REFERENCE, place)
-            return True
-
-    async def see(self, names: Collection[str]) -> bool:
-        """Puts the view on record as a user of what it shows, all at once; False where somebody was at work on some."""
-        with self._locks.free(names) as free:
-            new = [name for name in free if self._store.get(name) and not self.has(name, VIEW_REFERENCE)]
-            if new:
-                seen = self._reference(VIEW_REFERENCE, Kind.VIEW)
-                await self._commits.commit(*(AddReference(name, seen) for name in new))
-        return len(free) == len(names)
-
-    async def _mount(self, volume: Volume, user: str, place: Place | None) -> str:
+    async def make_ready(self, volume: Volume, user: str, place: Place | None) -> str:
+        """`mount` for a volume of the local driver, with its lock held; nobody is put on record."""
         local = self._drivers.local
         if local.doubtful(volume):
             volume = await self._noted(volume)

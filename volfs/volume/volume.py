@@ -76,6 +76,11 @@ class Volume(msgspec.Struct, frozen=True, omit_defaults=True):
         """What its options have mounted on its directory; the options of a plugin's volume are the plugin's."""
         return mount_source(self.options) if self.local else None
 
+    @property
+    def needs_mount(self) -> bool:
+        """Whether something has to be mounted, or its plugin asked, before the data is there."""
+        return self.source is not None or not self.local
+
 
 class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """One user of a volume: a Docker Mount ID, a container, the view.
