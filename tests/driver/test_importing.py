@@ -1,10 +1,13 @@
 """Work directories of imports: whose they are, and how volumes in them get their names."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import PROJECT, until
 from volfs.driver import importing
@@ -197,3 +200,45 @@ def test_a_volume_that_somebody_knows_is_not_taken_back(driver, volumes):
         (volumes / work.name / "0").rename(volumes / "aa")
         driver.take_back(".publishing-0123456789abcdef", {"aa"}.__contains__)
     assert driver.scan().names == ["aa"] and hidden(volumes) == []
+
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["0", "1", "../../out", "/", ""]), st.integers(), st.sampled_from(["aa", "../x"]))
+)
+
+
+@given(text=st.binary(max_size=40) | st.sampled_from([b"5", b"null", b"[1]", b'[["0",null,"aa"]]', b"[" * 2000]) | ROWS)
+def test_any_note_takes_back_what_it_may_or_nothing(text, tmp_path_factory):
+    root = tmp_path_factory.mktemp("any")
+    driver = LocalDriver(root / "root")
+    driver.prepare()
+    driver.create("aa", PLAIN)
+    (driver.volumes / ".publishing-0123456789abcdef").write_bytes(
+        text if isinstance(text, bytes) else json.dumps(text).encode()
+    )
+    store, _ = recover(driver, "/nowhere")
+    store.close()
+    assert driver.scan().names == ["aa"] and driver.scan().publishing == ()
+    assert os.listdir(root) == ["root"]
+
+
+def test_a_note_that_leads_out_or_is_no_file_moves_nothing(driver, volumes, root):
+    driver.create("aa", PLAIN)
+    inode = (volumes / "aa").stat().st_ino
+    (volumes / ".publishing-0123456789abcdef").write_text(json.dumps([["../../../out", inode, "aa"], ["0", 1, "bb"]]))
+    os.mkfifo(volumes / ".publishing-fifo")
+    for note in driver.scan().publishing:
+        driver.take_back(note, lambda _: False)
+    assert driver.scan().names == ["aa"] and driver.scan().publishing == ()
+
+
+def test_what_cannot_be_taken_back_is_said_and_keeps_no_daemon_from_starting(driver, volumes, caplog):
+    driver.create("aa", PLAIN)
+    inode = (volumes / "aa").stat().st_ino
+    (volumes / ".importing-0123456789abcdef" / "0").mkdir(parents=True)
+    (volumes / ".publishing-0123456789abcdef").write_text(json.dumps([["0", inode, "aa"], ["1", 1, "bb"]]))
+    store, _ = recover(driver, "/nowhere")
+    assert store.get("aa") is not None
+    store.close()
+    assert "an import that was cut off is not taken back" in caplog.text
+    caplog.clear()

@@ -16,6 +16,7 @@ from volfs.driver.local import Description, LocalDriver
 from volfs.settings import Settings
 from volfs.volume.changes import AddReference, Delete, Put
 from volfs.volume.recovery import recover
+from volfs.volume.suspicion import suspect
 from volfs.volume.volume import Kind, Reference
 
 FINE = {"as it was", "rebuilt", "rebuilt by the next daemon", "a text is another", "as it was, after a death"}
@@ -103,6 +104,7 @@ from volfs.driver.local import LocalDriver
 from volfs.volume.changes import AddReference, Delete, DropReference, Put
 from volfs.volume.integrity import check
 from volfs.volume.recovery import recover
+from volfs.volume.suspicion import suspect
 from volfs.volume.volume import Kind, Reference, Volume
 
 def read(root):
@@ -190,7 +192,7 @@ def catalogue_case(seed: int, root: Path, whole: bytes, restores: Restores) -> s
     assert codes[0] in (0, -6, -7, -11), f"seed {seed}: {codes}"
     if (found := restores.read(root)).get("status"):  # a daemon that is ready has it looked at, as this does
         codes.append(0)
-        (volumes / "metadata.mdb-opening").touch()
+        suspect(volumes / "metadata.mdb")
         assert restores.restore(root) == 0, f"seed {seed}: marked, and not got past"
         found = restores.read(root)
     if found.get("status"):  # of a catalogue that a start has found whole, after a death in it

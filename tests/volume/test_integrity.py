@@ -50,7 +50,7 @@ def store(tmp_path):
     store.close()
 
 
-def test_a_copy_of_a_whole_catalogue_says_the_same_and_has_no_free_pages(store, tmp_path):
+def test_a_copy_of_a_whole_catalogue_says_the_same(store, tmp_path):
     check(store)
     store.commit([Delete("w9")])
     store.copy(tmp_path / "copy.mdb")
@@ -61,6 +61,37 @@ def test_a_copy_of_a_whole_catalogue_says_the_same_and_has_no_free_pages(store, 
     assert list(copy.all_references()) == list(store.all_references())
     assert copy.commit([Put(Volume(name="x", serial=0, created=1))])[0].volume.serial == 2521
     copy.close()
+
+
+def _free_pages(catalogue):
+    """Where the root of the list of free pages is, by the younger of the two meta pages. See LMDB's mdb.c, MDB_meta."""
+    text = catalogue.read_bytes()
+    metas = [text[at : at + 4096] for at in (0, 4096)]
+    younger = max(metas, key=lambda meta: int.from_bytes(meta[16 + 128 : 16 + 136], "little"))
+    return int.from_bytes(younger[16 + 24 + 40 : 16 + 24 + 48], "little") * 4096
+
+
+def test_damage_to_the_list_of_free_pages_costs_no_record(tmp_path, caplog):
+    driver = LocalDriver(tmp_path)
+    driver.prepare()
+    store, _ = recover(driver, "/nowhere")
+    reference = Reference("me", Kind.PLUGIN, boot_id(), 1)
+    store.commit([Put(Volume(name=f"w{n}", serial=0, created=1, driver="fake")) for n in range(500)])
+    store.commit([Delete("w9"), AddReference("w1", reference)])
+    store.commit([Delete("w8")])
+    store.close()
+    at = _free_pages(store.path)
+    text = bytearray(store.path.read_bytes())
+    text[at : at + 4096] = bytes(4096)
+    store.path.write_bytes(text)
+    store, plan = recover(driver, "/nowhere")
+    assert store.references("w1") == [reference] and plan.empty
+    assert store.count() == 498
+    assert "the catalogue is written anew" in caplog.text
+    caplog.clear()
+    store.commit([Delete("w7")])
+    store.close()
+    assert sorted(os.listdir(driver.volumes)) == ["metadata.mdb", "metadata.mdb-lock"]
 
 
 def test_a_suspected_catalogue_that_is_whole_is_renewed_and_keeps_its_users(tmp_path):

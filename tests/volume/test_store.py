@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volfs.errors import HostError, Invalid
-from volfs.volume import probe
+from volfs.volume import encoding, probe
 from volfs.volume.changes import AddReference, Delete, DropReference, Effect, Measured, Owed, Put
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entry
@@ -132,6 +132,25 @@ def test_numbers_come_in_the_order_of_serials_behind_the_last_one(store, volume)
     assert store.numbers(0, 10) == rows
     assert store.numbers(rows[0][0], 1) == rows[1:2]
     assert store.numbers(rows[2][0], 10) == []
+
+
+def test_of_many_records_those_are_seen_that_are_not_as_most_are(store, volume):
+    """Also where a word in a label looks like a field, at the edges of batches and in a row."""
+    notable = {f"v{n:04}": n for n in (0, 499, 500, 501, 999, 1000, 1700)}
+    for number in range(1701):
+        name = f"v{number:04}"
+        put(store, volume(name, state=State.MISSING if name in notable else State.OK))
+    put(store, volume("v0600", labels={"options": "state driver"}), volume("far " + "x" * 400, driver="fake"))
+    entries = store.entries()
+    assert entries.names == sorted([f"v{n:04}" for n in range(1701)] + ["far " + "x" * 400], key=_as_key)
+    missing = {name for name, one in entries.notable.items() if one.state is State.MISSING}
+    assert missing == set(notable)
+    assert entries.get("far " + "x" * 400).driver == "fake"
+    assert entries.get("v0600") == Entry("v0600")
+
+
+def _as_key(name):
+    return encoding.key(name)
 
 
 def test_entries_are_what_restore_wants_to_know(store, volume):
@@ -339,7 +358,7 @@ READ_ALL = """
 import os, sys
 from pathlib import Path
 from volfs.errors import HostError
-from volfs.volume import probe
+from volfs.volume import encoding, probe
 from volfs.volume.changes import *
 from volfs.volume.store import *
 from volfs.volume.volume import *

@@ -2,6 +2,7 @@
 
 from contextlib import asynccontextmanager
 
+import outcome
 import pytest
 import trio
 import trio.testing
@@ -154,3 +155,61 @@ async def test_what_was_begun_is_written_also_when_the_writer_is_cancelled(store
         await begun.wait()
         nursery.cancel_scope.cancel()
     assert store.get("db") is not None
+
+
+async def test_a_hand_that_fails_is_its_callers_trouble_alone_and_nothing_of_it_is_committed(
+    store, volume, transactions
+):
+    writer, results = Writer(store), {}
+
+    def refuses():
+        raise FileExistsError(17, "is there")
+
+    async def make(name, hand):
+        results[name] = await outcome.acapture(writer.commit_done, hand)
+
+    async with trio.open_nursery() as callers:
+        callers.start_soon(make, "aa", lambda: [Put(volume("aa"))])
+        callers.start_soon(make, "bb", refuses)
+        callers.start_soon(make, "cc", lambda: [Put(volume("cc"))])
+        await trio.testing.wait_all_tasks_blocked()
+        async with running(writer):
+            while len(results) < 3:
+                await trio.sleep(0)
+    assert transactions == [2]
+    assert isinstance(results["bb"].error, FileExistsError)
+    assert [results[name].unwrap()[0].volume.name for name in ("aa", "cc")] == ["aa", "cc"]
+
+
+async def test_a_hand_does_its_work_once_however_often_its_commit_is_tried(store, volume, monkeypatch):
+    writer, real, done, tries = Writer(store), store.commit, [], []
+
+    def refused(changes):
+        tries.append(len(changes))
+        if len(tries) == 1:
+            raise MapFull
+        if len(changes) > 1 or changes[0].volume.name == "bb":
+            raise HostError("the disk is full")
+        return real(changes)
+
+    def hand(name):
+        done.append(name)
+        return [Put(volume(name))]
+
+    monkeypatch.setattr(store, "commit", refused)
+    results = {}
+
+    async def make(name):
+        results[name] = await outcome.acapture(writer.commit_done, lambda: hand(name))
+
+    async with trio.open_nursery() as callers:
+        for name in ("aa", "bb"):
+            callers.start_soon(make, name)
+        await trio.testing.wait_all_tasks_blocked()
+        async with running(writer):
+            while len(results) < 2:
+                await trio.sleep(0)
+    assert sorted(done) == ["aa", "bb"]
+    assert tries == [2, 2, 1, 1]
+    assert results["aa"].unwrap()[0].volume.name == "aa"
+    assert isinstance(results["bb"].error, HostError)

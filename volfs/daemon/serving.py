@@ -56,7 +56,7 @@ from volfs.volume.trash import Trash
 from volfs.volume.volume import State, Volume
 from volfs.volume.writer import Writer
 
-RENEWED_AT_ONCE = 200  # volumes whose texts are forgotten before anybody else has a turn
+RENEWED_AT_ONCE = 1_000  # volumes whose texts are forgotten together
 SETTLED = 3.0  # seconds after a start in which nobody is to be kept waiting by what can be done later
 GRACE = 4.0  # seconds that requests under way get when the daemon is asked to end
 
@@ -204,7 +204,7 @@ class Daemon:
             self._store.settle(owed)
 
     async def _renew_texts(self) -> None:
-        """After an upgrade: the kernel would cut the texts at the lengths that it has cached of the old ones."""
+        """After an upgrade the lengths that the kernel has cached are those of the old texts."""
         rows = self._store.numbers(0, RENEWED_AT_ONCE)
         while rows and not self._held.fresh:
             await self._invalidator.send(notices_of_texts([serial for serial, _, _ in rows]))

@@ -10,14 +10,16 @@ by its inode: asked again, nothing is done again.
 """
 
 import fcntl
-import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from volfs.driver.names import parse_volume_name
 from volfs.driver.record import Description, write_record
@@ -145,7 +147,7 @@ def show(work: str, parts: Sequence[Part], volumes: int) -> None:
 def take_back(note: str, volumes: int, known: Callable[[str], bool]) -> None:
     """Hides what was cut off in the middle of being shown: where its importer waits, for that one to ask again.
 
-    Volumes that are `known` are somebody's by now, as those are that came with them.
+    Volumes that are `known` are somebody's by now, as those are that came with them. Raises FileExistsError.
     """
     work = PREFIX + note.removeprefix(PUBLISHING)
     parts = _read_note(note, volumes)
@@ -166,21 +168,24 @@ def _hide(work: str, parts: Sequence[Part], volumes: int) -> None:
 
 def _write_note(note: str, parts: Sequence[Part], volumes: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(note, flags, 0o600, dir_fd=volumes), "w") as file:
-        json.dump([[part.source, part.inode, part.name] for part in parts], file)
+    with os.fdopen(os.open(note, flags, 0o600, dir_fd=volumes), "wb") as file:
+        file.write(msgspec.json.encode([(part.source, part.inode, part.name) for part in parts]))
         file.flush()
         os.fsync(file.fileno())
     os.fsync(volumes)
 
 
 def _read_note(note: str, volumes: int) -> list[Part]:
-    """Of one that is not whole nothing was shown yet."""
-    with os.fdopen(os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=volumes)) as file:
-        try:
-            rows = json.load(file)
-        except ValueError:
-            return []
-    return [Part(str(source), int(inode), parse_volume_name(name), Description(0)) for source, inode, name in rows]
+    """Nothing was shown yet of one that is not whole; what is none of ours shows nothing either."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with os.fdopen(os.open(note, flags, dir_fd=volumes), "rb") as file:
+        text = file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    try:
+        rows = msgspec.json.decode(text, type=list[tuple[str, int, str]])
+        parts = [Part(source, inode, parse_volume_name(name), Description(0)) for source, inode, name in rows]
+    except (msgspec.MsgspecError, Invalid, RecursionError):
+        return []
+    return parts if all(_PART.fullmatch(part.source) for part in parts) else []
 
 
 def _make(parent: int) -> tuple[str, int]:

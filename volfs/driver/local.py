@@ -371,7 +371,7 @@ class LocalDriver:
 
 def _refuse_taken(name: str, volumes: int) -> None:
     with suppress(FileNotFoundError):
-        os.stat(name, dir_fd=volumes, follow_symlinks=False)
+        syscalls.is_mount_root(name, dir_fd=volumes)  # what somebody mounted there may hang: it is not asked
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 
 

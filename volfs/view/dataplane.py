@@ -31,6 +31,7 @@ from volfs.volume.volume import VIEW_REFERENCE, Kind, Volume
 
 DEADLINE = 2.0  # seconds that a getattr waits for a bind
 SETTLING = 5.0  # seconds after a bind was placed, or found, in which a request may be from who was on the way
+AGAIN = 5.0  # seconds until that is tried once more where the disk refused it
 SEEN_LATER = 0.2  # seconds until the view is on record as a user of what was touched
 RECHECK = 1.0  # seconds until a bind is doubted again, when a request comes that a bound volume should not send
 
@@ -169,7 +170,10 @@ class DataPlane:
 
     async def _bind(self, serial: int, volume: Volume, binding: Binding) -> None:
         try:
-            if not (self._binds and await self._service.looks.show(volume.name, partial(self._place, volume, binding))):
+            if not (
+                self._binds
+                and await self._service.looks.show(volume.name, serial, partial(self._place, volume, binding))
+            ):
                 place = partial(self._place, volume, binding) if self._binds else None
                 await self._service.uses.mount(volume.name, VIEW_REFERENCE, Kind.VIEW, place)
             else:
@@ -196,9 +200,10 @@ class DataPlane:
             there = {serial: one for serial, one in unseen.items() if self._bindings.get(serial) is one}
             try:
                 seen = await self._service.looks.see([one.name for one in there.values()])
-            except VolfsError as error:  # a restore finds the binds
+            except VolfsError as error:  # a restore would find the binds
                 log.warning("the view is not on record as a user", extra={"volumes": len(there), "why": str(error)})
-                continue
+                await trio.sleep(AGAIN)
+                seen = False
             if not seen:
                 self._unseen |= there
                 self._some_unseen.set()

@@ -112,7 +112,7 @@ class Expiry:
     def _take_away(
         self, nursery: trio.Nursery, some: dict[int, Binding], way: Callable[[str], bool]
     ) -> list[trio.Event]:
-        """Has each taken away where `way` does it. A plugin may be slow to let one go, and others hang: each alone."""
+        """Has each taken away where `way` does it: where a server or a plugin may be slow to let go, each by itself."""
         endings = []
         plain: dict[int, Binding] = {}
         for serial, one in some.items():
@@ -123,7 +123,8 @@ class Expiry:
                 plain[serial] = one
             else:
                 nursery.start_soon(self._unmount, serial, one, way)
-        nursery.start_soon(self._hide, plain, way)
+        if plain:
+            nursery.start_soon(self._hide, plain, way)
         return endings
 
     async def _unmount(self, serial: int, binding: Binding, way: Callable[[str], bool]) -> None:

@@ -24,6 +24,8 @@ from volfs.view.inodes import ROOT, NodeKind, inode
 from volfs.volume.changes import Owed
 from volfs.volume.volume import Volume
 
+AT_ONCE = 200  # notices between two turns of the event loop: a millisecond
+
 
 @dataclass(frozen=True, slots=True)
 class ForgetInode:
@@ -75,9 +77,11 @@ class Invalidator:
         """Returns when the kernel has forgotten."""
         await self.served.wait()
         entries = [one for one in forget if isinstance(one, ForgetEntry)]
-        for one in forget:
+        for number, one in enumerate(forget, 1):
             if isinstance(one, ForgetInode):
                 _forget_attributes(one.inode)
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         if entries:
             await trio.to_thread.run_sync(_forget_entries, entries, limiter=self._limiter)
 

@@ -59,7 +59,7 @@ class Passthrough(NameRequests):
 
     def root_of(self, inode: int) -> int:
         """The `_data` that an inode is, or is in. ESTALE where nobody knows it any more."""
-        return self._nodes.node(inode).tree.root.number
+        return self._nodes.node(inode).tree.root.number if self.owns(inode) else inode
 
     # attributes
 

@@ -53,11 +53,11 @@ class LocalVolumes:
         wanted = Description(int(time.time()), labels=labels, options=options)
         return lambda: Made(described(volume, wanted), self.hands.make(volume, wanted))
 
-    async def adopt(self, name: str) -> Made:
+    async def adopt(self, name: str) -> Volume:
         """One that was copied here meanwhile, as it is, and synced."""
         volume = parse_volume_name(name)
         await self.run(self.hands.seal, [volume], of=name)
-        return Made(described(volume, await self.run(self.hands.describe, volume, of=name)))
+        return described(volume, await self.run(self.hands.describe, volume, of=name))
 
     def doubtful(self, volume: Volume) -> bool:
         """Whether a look may find it in another state than the one that is noted."""

@@ -3,6 +3,7 @@
 Law: nobody waits for a record of it, and many are put on record together: a restore finds the binds by itself.
 """
 
+import logging
 import time
 from collections.abc import Callable, Collection
 
@@ -16,6 +17,8 @@ from volfs.volume.store import Store
 from volfs.volume.uses import Place, Uses
 from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference
 
+log = logging.getLogger(__name__)
+
 
 class Looks:
     """What the view shows. `boot` is the kernel's boot id, which new references carry."""
@@ -26,14 +29,14 @@ class Looks:
         self._store, self._commits, self._locks = store, commits, locks
         self._local, self._uses, self._boot = local, uses, boot
 
-    async def show(self, name: str, place: Place) -> bool:
+    async def show(self, name: str, serial: int, place: Place) -> bool:
         """Has the volume's data bound by `place`, in a thread; False where something has to be mounted first.
 
         Until `see` puts the view on record, the bind is all there is of it. Raises as `Uses.mount`.
         """
         async with self._locks.held(name):
             volume = self._store.get(name)
-            if volume is None:
+            if volume is None or volume.serial != serial:  # another one has its name by now
                 raise NotFound(f"get {name}: no such volume")
             if volume.needs_mount:
                 return False
@@ -57,10 +60,19 @@ class Looks:
         """
         with self._locks.free(names) as free:
             plain = [name for name in free if (volume := self._store.get(name)) and not volume.needs_mount]
-            gone = await self._local.run(lambda: {name for name in plain if displace(name)})
+            gone = await self._local.run(lambda: {name for name in plain if _attempt(displace, name)})
             seen = [name for name in gone if self._store.reference(name, VIEW_REFERENCE)]
             if seen:
                 await self._commits.commit(*(DropReference(name, VIEW_REFERENCE) for name in seen))
         for name in gone:
             self._uses.on_left(name)
         return gone
+
+
+def _attempt(displace: Callable[[str], bool], name: str) -> bool:
+    """One that cannot be taken away keeps no other."""
+    try:
+        return displace(name)
+    except OSError as error:
+        log.warning("data stays bound", extra={"volume": name, "why": str(error)})
+        return False

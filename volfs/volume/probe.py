@@ -4,12 +4,11 @@ page is an assertion, a page behind the end of the file a SIGBUS), and nothing i
 Law: who reads without a mark (`suspicion`) has nothing to pay before it serves: a process is started for it only after
 a suspicion, and once a daemon is ready.
 
-    metadata.mdb-compact   a copy with everything that can be reached and no list of free pages, which no read looks at
-                           and a write may die of; a suspected catalogue that is whole otherwise is replaced by it
+    metadata.mdb-copy   every record of one whose pages are damaged where no record is, in the list of free pages above
+                        all: no read looks there, and a write dies of it
 """
 
 import logging
-import os
 import resource
 import subprocess
 import sys
@@ -18,10 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from volfs.errors import VolfsError
+from volfs.mount.syscalls import sync_directory
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.integrity import check
 from volfs.volume.store import Store
-from volfs.volume.suspicion import mark_of
+from volfs.volume.suspicion import is_of_a_death, mark_of
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ _DAMAGED, _REFUSED = 65, 75  # EX_DATAERR, which no failure to start the interpr
 
 @contextmanager
 def marked(catalogue: Path) -> Iterator[None]:
-    """While the catalogue is read for the first time. Raises DamagedStore where the last one may have died of that."""
+    """While the catalogue is read for the first time. Raises DamagedStore where the last daemon may have died of it."""
     mark = mark_of(catalogue)
-    if mark.exists() and catalogue.exists() and not _is_renewed(catalogue):
+    if mark.exists() and catalogue.exists() and (is_of_a_death(mark) or is_damaged(catalogue)):
         mark.unlink(missing_ok=True)
-        raise DamagedStore(f"the catalogue {catalogue} ended the last daemon")
+        raise DamagedStore(f"the catalogue {catalogue} may have ended the last daemon")
     with suppress(OSError):  # a full disk: then a damage of this kind stays unknown
         mark.touch(0o600)
     try:
@@ -43,27 +43,28 @@ def marked(catalogue: Path) -> Iterator[None]:
         mark.unlink(missing_ok=True)
 
 
-def _is_renewed(catalogue: Path) -> bool:
-    """Puts a copy of all that is in it in its place; False where it is damaged. Nobody may have it open."""
-    copy = catalogue.with_name(f"{catalogue.name}-compact")
+def renew(catalogue: Path) -> bool:
+    """Puts a copy of all its records in its place; False where they are damaged. Nobody may have it open.
+
+    Where there is no room for a copy it stays as it is.
+    """
+    copy = catalogue.with_name(f"{catalogue.name}-copy")
+    lock = copy.with_name(f"{copy.name}-lock")
     try:
+        for left in (copy, lock):
+            left.unlink(missing_ok=True)
         code = _read(catalogue, str(copy))
         if code == 0:
-            _replace(catalogue, copy)
+            catalogue.with_name(f"{catalogue.name}-lock").unlink(missing_ok=True)  # counts the other's transactions
+            copy.rename(catalogue)
+            sync_directory(catalogue.parent)
         return not _is_fatal(code)
-    finally:
-        for one in (copy, copy.with_name(f"{copy.name}-lock")):
-            one.unlink(missing_ok=True)
-
-
-def _replace(catalogue: Path, copy: Path) -> None:
-    try:
-        with copy.open("rb") as file:
-            os.fsync(file.fileno())
-        catalogue.with_name(f"{catalogue.name}-lock").unlink(missing_ok=True)  # it counts the transactions of the other
-        copy.rename(catalogue)
-    except OSError as error:  # then it stays as it is
+    except OSError as error:
         log.warning("the catalogue is not renewed", extra={"why": str(error)})
+        return True
+    finally:
+        for left in (copy, lock):
+            left.unlink(missing_ok=True)
 
 
 def is_damaged(catalogue: Path) -> bool:
@@ -100,11 +101,11 @@ def main(catalogue: str, copy: str = "") -> int:
 
 
 def _check(catalogue: Path, copy: str = "") -> None:
-    store = Store(catalogue)
+    store = Store(catalogue, reading=bool(copy))
     with store.snapshot():
         check(store)
-    if copy:
-        store.copy(copy)
+        if copy:
+            store.copy(Path(copy))
     store.close()
 
 

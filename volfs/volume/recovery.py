@@ -40,19 +40,29 @@ def boot_id() -> str:
 def recover(driver: LocalDriver, view: str) -> tuple[Store, Plan]:
     """Brings store, directories and mounts together; returns the open store and what was planned.
 
-    A catalogue that cannot be read is moved aside and a new one begun. Numbers are never used again, also not those
-    that only a lost catalogue knew: where there are volumes already, a new one counts on from the clock.
+    A catalogue that cannot be read is moved aside and a new one begun; one that is damaged where no record is, is
+    written anew. Numbers are never used again, also not those that only a lost catalogue knew: where there are volumes
+    already, a new one counts on from the clock.
     Raises Invalid for a newer format, HostError where the file cannot be opened.
     """
     scan = driver.scan()
     for stranger in scan.ignored:
         log.warning("not a volume, left alone", extra={"entry": stranger})
     catalogue = driver.volumes / CATALOGUE
+    first_serial = _clock() if scan.names else 1
     try:
         with probe.marked(catalogue):
-            return _reconcile(catalogue, _clock() if scan.names else 1, scan, driver, view)
+            return _reconcile(catalogue, first_serial, scan, driver, view)
     except DamagedStore as error:
-        _move_aside(catalogue, error)
+        damage = error
+    if probe.renew(catalogue):
+        log.warning("the catalogue is written anew", extra={"why": str(damage)})
+        try:
+            with probe.marked(catalogue):
+                return _reconcile(catalogue, first_serial, scan, driver, view)
+        except DamagedStore as error:
+            damage = error
+    _move_aside(catalogue, damage)
     return _reconcile(catalogue, _clock(), scan, driver, view)
 
 
@@ -86,7 +96,7 @@ def _take_back(publishing: Sequence[str], store: Store, driver: LocalDriver) -> 
     for note in publishing:
         try:
             driver.take_back(note, lambda name: store.get(name) is not None)
-        except VolfsError as error:  # then some of its volumes are there, and are adopted
+        except (VolfsError, FileExistsError) as error:  # then some of its volumes are there, and are adopted
             log.warning("an import that was cut off is not taken back", extra={"note": note, "why": str(error)})
         else:
             log.warning("an import that was cut off is taken back", extra={"note": note})

@@ -180,7 +180,7 @@ class VolumeService:
         try:
             [effect] = await self.commits.commit_done(put)
         except FileExistsError:
-            [effect] = await self.commits.commit(Put((await local.adopt(name)).volume))
+            [effect] = await self.commits.commit(Put(await local.adopt(name)))
         self.sealing.note(touch)
         assert effect.volume is not None
         return effect.volume

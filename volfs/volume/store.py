@@ -16,9 +16,9 @@ out by the next commit after they were sent, sent again by the next daemon when 
 `unsynced` are the directories of `Put.made` and `Delete.gone`: done before the commit, durable by it, until `Sealed`.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ MapFull = lmdb.MapFullError
 
 FORMAT = 1
 FIRST_MAP = 64 << 20
+COPIED_AT_ONCE = 10_000  # records in a transaction, whose pages are held in memory
 _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -206,17 +207,25 @@ class Store(Reads):
         self._all_settled = False
         return effects
 
-    def copy(self, path: str) -> None:
-        """Writes a catalogue that says the same and has no free pages. Raises DamagedStore, HostError, OSError."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    def copy(self, path: Path) -> None:
+        """Writes a new catalogue with all records of this one, and durably. Raises DamagedStore, HostError."""
+        copy = Store(path, map_size=max(FIRST_MAP, 2 * self.path.stat().st_size))
         try:
-            self._env.copyfd(descriptor, compact=True)
-        except _DAMAGE as error:
-            raise DamagedStore(f"the catalogue {self.path} cannot be copied: {error}") from error
-        except lmdb.Error as error:
-            raise HostError(f"the catalogue {self.path} cannot be copied: {error}") from error
+            with self._read() as read:
+                for ours, theirs in zip(self._databases, copy._databases, strict=True):
+                    if ours is not None:
+                        copy._take(theirs, read.cursor(ours))
         finally:
-            os.close(descriptor)
+            copy.close()
+
+    def _take(self, database: Any, records: Iterable[tuple[bytes, bytes]]) -> None:  # noqa: ANN401
+        rest = iter(records)
+        while batch := list(islice(rest, COPIED_AT_ONCE)):
+            try:
+                with self._env.begin(write=True) as write:
+                    write.cursor(database).putmulti(batch)
+            except lmdb.Error as error:
+                raise room.refused(self.path, error) from error
 
     def grow(self) -> None:
         """Doubles the map. Only while no transaction is open in this process: from the event loop, between commits.

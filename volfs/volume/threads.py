@@ -1,6 +1,6 @@
 """Threads for what blocks: a few at once for all volumes, and a store that keeps one waiting keeps nobody else.
 
-    in a thread for a moment   counts: a thousand creates are no thousand threads
+    in a thread for a moment   counts: a thousand mounts are no thousand threads
     in a thread for longer     is excused: it waits for a store, and the next one may come
     a volume                   has OF_ONE threads at most, however many ask for it
 
@@ -19,7 +19,7 @@ Args = TypeVarTuple("Args")
 
 AT_ONCE = 16
 OF_ONE = 4  # one that changes the volume, and some that look at it meanwhile
-MOMENT = 0.1  # seconds; a create with its syncs takes some milliseconds
+MOMENT = 0.1  # seconds; a mount or an adoption takes some milliseconds
 
 _UNLIMITED = trio.CapacityLimiter(math.inf)
 
