@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -293,6 +294,26 @@ def test_a_damaged_volume_whose_disk_hangs_keeps_no_other_from_being_mended(hung
     until(lambda: in_kernel(served.daemon))  # the look at aa
     (served.root / "volumes" / "bb" / "opts.json").write_text(good)
     until(lambda: (served.view / "bb" / "_data").exists())
+
+
+def test_a_create_that_meets_what_hangs_under_its_name_keeps_no_other_change_waiting(hung):
+    """An administrator has mounted a disk there, of which volfs knows nothing yet."""
+    hung = hung("bind")
+    disk = hung.store.view / "slow" / "_data" / "disk"
+    (disk / "_data").mkdir(parents=True)
+    (hung.served.root / "volumes" / "nas").mkdir()
+    descriptor = os.open(disk, os.O_PATH)
+    syscalls.bind(descriptor, str(hung.served.root / "volumes" / "nas"))
+    os.close(descriptor)
+    hung.hang()
+    time.sleep(1.5)  # the kernel remembers attributes for a second
+    for _ in range(3):
+        hung.ask(hung.served.socket, "POST /volumes/create", {"Name": "nas"})
+    time.sleep(0.5)
+    changes = threading.Thread(target=lambda: [life(hung.served, f"other{n}") for n in range(5)], daemon=True)
+    changes.start()
+    changes.join(30)
+    assert not changes.is_alive(), hung.served.log()
 
 
 def test_check_names_the_volumes_that_hang_who_uses_them_and_what_to_do(hung):

@@ -1,6 +1,7 @@
 """Requests one after another, and everybody else's turn among them."""
 
 import os
+import select
 import time
 from collections.abc import Awaitable, Callable
 
@@ -133,3 +134,48 @@ def test_the_hand_over_is_called_until_it_is_done() -> None:
 
     trio.run(main)
     assert calls == [False, True]
+
+
+def test_who_was_just_given_something_to_do_is_not_kept_from_it_by_a_wait_for_the_next_request() -> None:
+    wait, order = pace._Wait(None), []
+
+    class Poll:
+        """The real one, which says when it waits."""
+
+        def __init__(self, real: select.poll) -> None:
+            self.register, self._real = real.register, real
+
+        def poll(self, patience: int) -> list[tuple[int, int]]:
+            order.append("wait")
+            return self._real.poll(patience)
+
+    async def work() -> None:
+        order.append("work")
+        os.write(writing, b"request")
+
+    async def requested() -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):  # until nobody else is seen to do anything
+                os.write(writing, b"request")
+                await wait(reading)
+                os.read(reading, 100)
+                await trio.sleep(0)
+            del order[:]
+            os.write(writing, b"request")
+            await wait(reading)
+            assert order == ["wait"], "nobody else was there, and the loop was asked"
+            os.read(reading, 100)
+            del order[:]
+            nursery.start_soon(work)
+            await wait(reading)
+            assert order == ["work"]
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(requested, name="pyfuse-01")
+
+    reading, writing = os.pipe()
+    wait._poll = Poll(wait._poll)  # type: ignore[assignment]
+    trio.run(main)
+    os.close(reading)
+    os.close(writing)
