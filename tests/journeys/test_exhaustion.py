@@ -275,6 +275,7 @@ def test_a_volume_with_very_many_users_is_shown_whole_in_the_end(crowded):
 def test_a_change_of_a_volume_with_very_many_users_is_seen_at_once(crowded):
     before = (crowded.view / "db" / "meta").stat().st_size
     (crowded.view / "db" / "_data" / "file").write_text("the view is one more user")
+    until(lambda: (crowded.view / "db" / "meta").stat().st_size > before)
     text = (crowded.view / "db" / "meta").read_text()
     assert len(text) > before
     assert len(json.loads(text)["UsedBy"]) == MANY + 1

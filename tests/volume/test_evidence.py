@@ -165,3 +165,22 @@ async def test_who_cannot_see_every_mount_table_takes_every_volume_for_used():
         command, capture_output=True, text=True, check=True, cwd="/", env={"PYTHONPATH": str(PROJECT)}
     )
     assert done.stdout == "None\n"
+
+
+async def test_a_doubt_outlives_the_daemon_that_had_it(root):
+    async with serving(root) as service:
+        await service.create("db")
+        await service.uses.mount("db", "lost", Kind.PLUGIN)
+        async with trio.open_nursery() as nursery:
+            evidence = Evidence(service, "/nowhere/view", settling=3600)
+            nursery.start_soon(evidence.run)
+            evidence.doubt()
+            while not service.store.doubted():
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+    async with serving(root) as service, trio.open_nursery() as nursery:
+        nursery.start_soon(Evidence(service, "/nowhere/view", settling=0.05).run)
+        await gone(service, "db", "lost")
+        while service.store.doubted():
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()

@@ -67,7 +67,14 @@ class Edition:
     text: str
 
 
-Change = Put | Delete | Sealed | AddReference | DropReference | Measured | Edition
+@dataclass(frozen=True)
+class Doubt:
+    """Notes whether users are in doubt, for the next daemon; see `evidence`."""
+
+    there: bool
+
+
+Change = Put | Delete | Sealed | AddReference | DropReference | Measured | Edition | Doubt
 
 
 @dataclass(frozen=True, slots=True)

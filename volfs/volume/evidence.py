@@ -6,6 +6,7 @@ user it was about is lost, and dockerd never says it again. Such a call is the s
     a call without a body   every Docker user of that moment is in doubt
     SETTLING later          a volume of which no mount namespace shows anything has no user: those in doubt have left
     one of them leaves      looked at again
+    a daemon dies meanwhile the next one doubts every user of its moment
 
 Law: a user who may be there stays. Source: moby, pkg/plugins/client.go, callWithRetry.
 """
@@ -21,6 +22,7 @@ from volfs.errors import VolfsError
 from volfs.mount.mountinfo import MountEntry, Origin, origin
 from volfs.mount.namespaces import mount_tables
 from volfs.mount.syscalls import read_mountinfo
+from volfs.volume.changes import Doubt
 from volfs.volume.service import VolumeService
 from volfs.volume.volume import Kind
 
@@ -60,12 +62,24 @@ class Evidence:
 
     async def run(self) -> None:
         """Looks when there is a doubt, until it is cancelled."""
+        if self._service.store.doubted():
+            self.doubt()
         while True:
             await self._look.wait()
             self._look = trio.Event()
             doubted = set(self._doubted)
+            await self._note(there=True)
             await trio.sleep(self._settling)
             await self._decide(doubted)
+            await self._note(there=bool(self._doubted))
+
+    async def _note(self, *, there: bool) -> None:
+        if self._service.store.doubted() == there:
+            return
+        try:
+            await self._service.commits.commit_unseen(Doubt(there))
+        except VolfsError as error:  # then it is forgotten with this daemon, or looked into once too often
+            log.warning("that users are in doubt is not noted", extra={"why": str(error)})
 
     async def _decide(self, doubted: set[_User]) -> None:
         volumes = [self._service.store.get(name) for name in {name for name, _, _ in doubted}]

@@ -15,7 +15,7 @@ from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entries, Entry
 from volfs.volume.volume import Figure, Reference, Volume
 
-EDITION = b"edition"
+EDITION, DOUBT = b"edition", b"doubt"
 _PASSED_OVER = 500  # records
 
 
@@ -211,6 +211,11 @@ class Reads:
         """How the daemon before this one wrote the view's texts."""
         with self._read() as read:
             return bytes(read.get(EDITION, b"", db=self._databases.system)).decode()
+
+    def doubted(self) -> bool:
+        """Whether users were in doubt, of this daemon or of one before it."""
+        with self._read() as read:
+            return bool(read.get(DOUBT, b"0", db=self._databases.system) == b"1")
 
     def owed(self) -> list[Owed]:
         """The invalidations that a daemon before this one may not have sent."""

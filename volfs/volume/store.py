@@ -4,7 +4,7 @@
     references   name NUL id -> name, Reference             owed      number -> serial, name
     drivers      driver NUL name -> name, of plugins        usage     serial -> Figure
     unsynced     number -> serial, name, identity, boot, gone
-    system       "format", "next serial", "next owed", "next unsynced", "edition"
+    system       "format", "next serial", "next owed", "next unsynced", "edition", "doubt"
 
 Law: a read is a short transaction of its own and never waits for a write; a write is one transaction made by `commit`,
 durable when it returns. A transaction never crosses a thread (py-lmdb forbids it and does not notice). What can be

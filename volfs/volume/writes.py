@@ -12,6 +12,7 @@ from volfs.volume.changes import (
     AddReference,
     Change,
     Delete,
+    Doubt,
     DropReference,
     Edition,
     Effect,
@@ -21,7 +22,7 @@ from volfs.volume.changes import (
     Sealed,
     Touch,
 )
-from volfs.volume.reads import EDITION, Databases
+from volfs.volume.reads import DOUBT, EDITION, Databases
 from volfs.volume.volume import Figure, Volume
 
 NEXT_SERIAL, NEXT_OWED, NEXT_UNSYNCED = b"next serial", b"next owed", b"next unsynced"
@@ -70,6 +71,9 @@ class Writes:
                 return self._measured(serial, figure)
             case Edition(text):
                 self._write.put(EDITION, text.encode(), db=self._databases.system)
+                return None
+            case Doubt(there):
+                self._write.put(DOUBT, b"1" if there else b"0", db=self._databases.system)
                 return None
 
     def _vouch(self, volume: Volume | None, touch: Touch | None, *, gone: bool) -> None:
