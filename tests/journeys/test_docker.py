@@ -103,7 +103,7 @@ def test_dockers_own_client_drives_the_engine_api(served, docker):
 
 def test_dockers_own_client_follows_the_events(served, docker):
     host = f"unix://{served.socket}"
-    began = str(int(time.time()) - 1)
+    began = f"{time.time():.9f}"  # what others made just before is none of ours
     command = ["docker", "-H", host, "events", "--since", began, "--filter", "event=create", "--format", "{{json .}}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
         for name in ("aa", "bb"):
