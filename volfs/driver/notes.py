@@ -72,7 +72,8 @@ class Notes:
     def _open(self, *, make: bool = False) -> Iterator[int]:
         try:
             if make and not self._directory.is_dir():
-                self._directory.mkdir(mode=0o700)
+                with suppress(FileExistsError):  # another first volume of a plugin is being made just now
+                    self._directory.mkdir(mode=0o700)
                 sync_directory(self._directory.parent)
             directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
