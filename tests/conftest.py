@@ -22,6 +22,8 @@ from volfs.mount.syscalls import detach, read_mountinfo
 
 # A shell's background job ignores SIGINT, and so would all that tests start in it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Whoever ends a run that takes too long sends SIGTERM, which would leave every mount and daemon of the test behind.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 # How long an example takes says something of the machine, and nothing of the promise.
 settings.register_profile("volfs", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("volfs")

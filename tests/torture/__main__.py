@@ -6,6 +6,7 @@ To add a part: a function that works until its deadline and yields what was brok
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -269,6 +270,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same choices")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part alone; several are allowed")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     broken = 0
     for part, turn, seconds in turns(asked.only or list(PARTS), asked.minutes, asked.seed):
         broken += len(turn.broken)
