@@ -10,8 +10,8 @@ from volfs.view.inodes import NodeKind, inode
 DATA = inode(7, NodeKind.DATA)
 
 
-def plane(placed):
-    made = dataplane.DataPlane(None, "/view", binds=True, idle=60.0, most=10)
+def plane(placed, *, binds=True):
+    made = dataplane.DataPlane(None, "/view", binds=binds, idle=60.0, most=10)
     made._bindings[7] = Binding("db", placed=placed)
     return made
 
@@ -26,3 +26,4 @@ def test_each_thread_is_sent_back_once_for_a_bind_that_was_placed_or_found_just_
 def test_nobody_is_sent_back_where_nothing_is_bound_or_long_ago():
     assert not plane(time.monotonic() - dataplane.SETTLING).overtakes(DATA, 1)
     assert not plane(-math.inf).overtakes(DATA, 1)
+    assert not plane(time.monotonic(), binds=False).overtakes(DATA, 1)

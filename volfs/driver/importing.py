@@ -13,7 +13,6 @@ import fcntl
 import os
 import re
 import secrets
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from volfs.driver.names import parse_volume_name
-from volfs.driver.record import Description, write_record
+from volfs.driver.record import Description, read_file, write_file, write_record
 from volfs.driver.sweep import DIRECTORY, sweep_tree
 from volfs.errors import HostError, Invalid, NotFound
 from volfs.mount import syscalls
@@ -167,21 +166,14 @@ def _hide(work: str, parts: Sequence[Part], volumes: int) -> None:
 
 
 def _write_note(note: str, parts: Sequence[Part], volumes: int) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(note, flags, 0o600, dir_fd=volumes), "wb") as file:
-        file.write(msgspec.json.encode([(part.source, part.inode, part.name) for part in parts]))
-        file.flush()
-        os.fsync(file.fileno())
+    write_file(note, msgspec.json.encode([(part.source, part.inode, part.name) for part in parts]), volumes)
     os.fsync(volumes)
 
 
 def _read_note(note: str, volumes: int) -> list[Part]:
     """Nothing was shown yet of one that is not whole; what is none of ours shows nothing either."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(note, flags, dir_fd=volumes), "rb") as file:
-        text = file.read() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
     try:
-        rows = msgspec.json.decode(text, type=list[tuple[str, int, str]])
+        rows = msgspec.json.decode(read_file(note, volumes) or b"", type=list[tuple[str, int, str]])
         parts = [Part(source, inode, parse_volume_name(name), Description(0)) for source, inode, name in rows]
     except (msgspec.MsgspecError, Invalid, RecursionError):
         return []

@@ -48,7 +48,7 @@ class _Meta(msgspec.Struct, rename="pascal"):
 def write_record(directory: int, description: Description, *, synced: bool = True) -> None:
     """Writes both files into a new directory and syncs them; raises Invalid where a text in it is none."""
     for name, text in record_texts(description).items():
-        _write(name, text, directory, synced=synced)
+        write_file(name, text, directory, synced=synced)
 
 
 def rewrite_record(directory: int, names: Iterable[str], description: Description) -> None:
@@ -57,7 +57,7 @@ def rewrite_record(directory: int, names: Iterable[str], description: Descriptio
     for name in names:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
-        _write(name, texts[name], directory)
+        write_file(name, texts[name], directory)
 
 
 def record_texts(description: Description) -> dict[str, bytes]:
@@ -78,7 +78,7 @@ def torn(directory: int, description: Description) -> list[str]:
     found = []
     for name, text in record_texts(description).items():
         with suppress(Invalid):
-            there = _read(name, directory)
+            there = read_file(name, directory)
             if there is None or (there != text and text.startswith(there.rstrip(b"\0"))):
                 found.append(name)
     return found
@@ -88,14 +88,14 @@ def is_whole(directory: int) -> bool:
     """Whether both files are there and say the same."""
     said = read_record(directory)
     try:
-        return not said.damage and all(_read(name, directory) == text for name, text in record_texts(said).items())
+        return not said.damage and all(read_file(name, directory) == text for name, text in record_texts(said).items())
     except Invalid:
         return False
 
 
 def write_note(name: str, directory: int, description: Description) -> None:
     """Writes what meta.json would say into a new file and syncs it, for a volume without a directory here."""
-    _write(name, meta_text(description), directory)
+    write_file(name, meta_text(description), directory)
 
 
 def read_note(name: str, directory: int) -> Description | None:
@@ -111,7 +111,7 @@ def read_record(directory: int) -> Description:
     if created is None:
         created = int(os.fstat(directory).st_ctime)
     try:
-        options = agreed_options(_read("opts.json", directory), meta.options)
+        options = agreed_options(read_file("opts.json", directory), meta.options)
     except Invalid as error:
         return Description(created, "local", meta.labels, meta.options, f"opts.json: {error}")
     return Description(created, "local", meta.labels, options)
@@ -120,7 +120,7 @@ def read_record(directory: int) -> Description:
 def meta_damage(directory: int) -> str:
     """Why meta.json cannot be read; "" where it can, and where there is none."""
     try:
-        text = _read("meta.json", directory)
+        text = read_file("meta.json", directory)
         if text is not None:
             _parse_meta(text)
     except Invalid as error:
@@ -156,7 +156,7 @@ def agreed_options(text: bytes | None, remembered: dict[str, str] | None) -> dic
 
 def _read_meta(name: str, directory: int) -> _Meta:
     try:
-        text = _read(name, directory)
+        text = read_file(name, directory)
         return _parse_meta(text) if text is not None else _Meta()
     except Invalid:
         return _Meta()
@@ -177,7 +177,7 @@ def _seconds(rfc3339: str) -> int | None:
         return None
 
 
-def _read(name: str, directory: int) -> bytes | None:
+def read_file(name: str, directory: int) -> bytes | None:
     """The bytes of a file in `directory`; None where there is none, Invalid where it cannot be read or is no file."""
     try:
         with _opened(name, directory) as descriptor, open(descriptor, "rb", closefd=False) as file:
@@ -208,7 +208,8 @@ def _opened(name: str, directory: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _write(name: str, text: bytes, directory: int, *, synced: bool = True) -> None:
+def write_file(name: str, text: bytes, directory: int, *, synced: bool = True) -> None:
+    """Writes a new file, for root alone, and syncs it; raises FileExistsError where anything has its name."""
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
     with open(descriptor, "wb") as file:
         file.write(text)

@@ -105,7 +105,7 @@ class DataPlane:
 
         A daemon that has just begun finds binds of which it cannot know who was on the way when they were placed.
         """
-        node = split(data_inode)
+        node = split(data_inode) if self._binds else None
         binding = self._bindings.get(node[0]) if node else None
         if binding is None or time.monotonic() >= binding.placed + SETTLING or thread in binding.walkers:
             return False

@@ -4,7 +4,6 @@ Law: nobody waits for a record of it, and many are put on record together: a res
 """
 
 import logging
-import time
 from collections.abc import Callable, Collection
 
 from volfs.errors import NotFound
@@ -15,19 +14,17 @@ from volfs.volume.locks import NameLocks
 from volfs.volume.naming import named
 from volfs.volume.store import Store
 from volfs.volume.uses import Place, Uses
-from volfs.volume.volume import VIEW_REFERENCE, Kind, Reference
+from volfs.volume.volume import VIEW_REFERENCE, Kind
 
 log = logging.getLogger(__name__)
 
 
 class Looks:
-    """What the view shows. `boot` is the kernel's boot id, which new references carry."""
+    """What the view shows."""
 
-    def __init__(
-        self, store: Store, commits: Commits, locks: NameLocks, local: LocalVolumes, uses: Uses, boot: str
-    ) -> None:
+    def __init__(self, store: Store, commits: Commits, locks: NameLocks, local: LocalVolumes, uses: Uses) -> None:
         self._store, self._commits, self._locks = store, commits, locks
-        self._local, self._uses, self._boot = local, uses, boot
+        self._local, self._uses = local, uses
 
     async def show(self, name: str, serial: int, place: Place) -> bool:
         """Has the volume's data bound by `place`, in a thread; False where something has to be mounted first.
@@ -49,7 +46,7 @@ class Looks:
         with self._locks.free(names) as free:
             new = [name for name in free if self._store.get(name) and not self._uses.has(name, VIEW_REFERENCE)]
             if new:
-                seen = Reference(VIEW_REFERENCE, Kind.VIEW, self._boot, int(time.time()))
+                seen = self._uses.reference(VIEW_REFERENCE, Kind.VIEW)
                 await self._commits.commit(*(AddReference(name, seen) for name in new))
         return len(free) == len(names)
 

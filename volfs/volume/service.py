@@ -56,7 +56,7 @@ class VolumeService:
         self.sealing = Sealing(store, hands, writer)
         self._locks = NameLocks()
         self.uses = Uses(store, self.commits, self._locks, self.drivers, self.events, boot)
-        self.looks = Looks(store, self.commits, self._locks, self.drivers.local, self.uses, boot)
+        self.looks = Looks(store, self.commits, self._locks, self.drivers.local, self.uses)
         self.publishing = Publishing(store, self.commits, self._locks, self.drivers, self.events)
         self._trash, self._boot = trash, boot
 

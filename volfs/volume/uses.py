@@ -81,7 +81,7 @@ class Uses:
                     mountpoint = await self._mount_by_plugin(volume, user, place)
             new = not self.has(name, user)
             if new:
-                await self._commits.commit(AddReference(name, self._reference(user, kind)))
+                await self._commits.commit(AddReference(name, self.reference(user, kind)))
             if new or told:
                 self._tell("mount", volume, user, told)
             return mountpoint
@@ -120,7 +120,7 @@ class Uses:
         new, leaving = not self.has(volume.name, user), self._is_leaving(volume.name, user)
         before = self._only_there(volume.name, user)
         if new:
-            await self._commits.commit(AddReference(volume.name, self._reference(user, Kind.LEAVING)))
+            await self._commits.commit(AddReference(volume.name, self.reference(user, Kind.LEAVING)))
         try:
             mountpoint = await self._plugin(volume).mount(volume, user, place)
         except (HostError, NotFound, Invalid, NotReached):  # it did not mount now; it may have before
@@ -166,7 +166,7 @@ class Uses:
             await self._drivers.local.unmount(volume, user, last=last)
             return
         if self.has(volume.name, user):
-            await self._commits.commit(AddReference(volume.name, self._reference(user, Kind.LEAVING)))
+            await self._commits.commit(AddReference(volume.name, self.reference(user, Kind.LEAVING)))
             await self._dismiss(volume, user)
         elif self._is_leaving(volume.name, user):
             with suppress(HostError):  # asked again: what the plugin has done already it may refuse to do twice
@@ -187,7 +187,7 @@ class Uses:
             for one in self._store.references(volume.name):
                 if one.kind is Kind.VIEW:
                     await self.on_dismissal(volume)
-                await self._commits.commit(AddReference(volume.name, self._reference(one.id, Kind.LEAVING)))
+                await self._commits.commit(AddReference(volume.name, self.reference(one.id, Kind.LEAVING)))
                 with suppress(HostError):
                     await self._dismiss(volume, one.id)
                 self._refusals.pop((volume.name, one.id), None)
@@ -243,11 +243,7 @@ class Uses:
         volumes = [volume for name in names if (volume := self._store.get(name)) is not None]
         await self._commits.commit_unseen(
             *(DropReference(name, VIEW_REFERENCE) for name in names),
-            *(
-                AddReference(one.name, self._reference(VIEW_REFERENCE, Kind.LEAVING))
-                for one in volumes
-                if not one.local
-            ),
+            *(AddReference(one.name, self.reference(VIEW_REFERENCE, Kind.LEAVING)) for one in volumes if not one.local),
         )
         async with trio.open_nursery() as nursery:
             for volume in volumes:
@@ -287,7 +283,8 @@ class Uses:
         one = self._store.reference(name, user)
         return one is not None and one.kind is Kind.LEAVING
 
-    def _reference(self, user: str, kind: Kind) -> Reference:
+    def reference(self, user: str, kind: Kind) -> Reference:
+        """A user who comes now, in this boot."""
         return Reference(user, kind, self._boot, int(time.time()))
 
     def _plugin(self, volume: Volume) -> PluginVolumes:
