@@ -7,6 +7,8 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -251,6 +253,49 @@ def test_through_fuse_a_killed_daemon_is_waited_for(serve):
         (seen / "directory" / f"{number}").write_text("kept")
         assert len(os.listdir(seen / "directory")) == number + 1
     assert sorted(os.listdir(_real(served, "db") / "directory")) == ["0", "1", "2"]
+
+
+OPENS = """
+import contextlib, os, sys, time
+data, refused, done = sys.argv[1], [], 0
+print("there", flush=True)
+while sys.stdin.readline():  # a line for each daemon
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        for path, flags in ((data, os.O_DIRECTORY), (data + "/file", 0), (data + "/new", os.O_CREAT | os.O_WRONLY)):
+            try:
+                opened = os.open(path, flags)
+                os.stat(path)
+                done += 1
+            except OSError as error:
+                refused.append((path, error.errno))
+                continue
+            with contextlib.suppress(OSError):  # what is open ends with its daemon
+                os.close(opened)
+    print(len([one for one in open("/proc/self/mountinfo") if data in one]), done, refused, flush=True)
+"""
+
+
+def test_who_does_not_see_the_binds_opens_whatever_is_there_while_daemons_are_killed(served):
+    """A container that is given the whole view has a copy of its mount table."""
+    served.create("db")
+    (_real(served, "db") / "file").write_text("kept")
+    command = ["unshare", "-m", "--propagation", "private", sys.executable, "-c", OPENS]
+    with subprocess.Popen(
+        [*command, served.view / "db" / "_data"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as inside:
+        assert inside.stdout.readline() == "there\n"
+        os.stat(served.view / "db" / "_data")
+        for number in range(8):
+            inside.stdin.write("go\n")
+            inside.stdin.flush()
+            time.sleep(0.1 * number)
+            served.kill_daemon()
+            binds, done, refused = inside.stdout.readline().split(maxsplit=2)
+            assert (binds, refused) == ("0", "[]\n")
+            assert int(done) > 10
+        inside.stdin.close()
+    assert _bound(served) == {"db"}
 
 
 def test_a_volume_whose_mount_is_refused_says_so_and_disturbs_no_other(served):

@@ -27,3 +27,11 @@ def test_nobody_is_sent_back_where_nothing_is_bound_or_long_ago():
     assert not plane(time.monotonic() - dataplane.SETTLING).overtakes(DATA, 1)
     assert not plane(-math.inf).overtakes(DATA, 1)
     assert not plane(time.monotonic(), binds=False).overtakes(DATA, 1)
+
+
+def test_who_looked_data_up_after_its_bind_was_there_and_opens_here_does_not_see_it():
+    """Such as who came back because a daemon did not know the number of an earlier one."""
+    made = plane(time.monotonic())
+    made.looked_up(7, 1)
+    made.looked_up(8, 2)
+    assert [made.overtakes(DATA, thread) for thread in (1, 2)] == [False, True]

@@ -103,7 +103,8 @@ class DataPlane:
     def overtakes(self, data_inode: int, thread: int) -> bool:
         """Whether a bind was placed, just now, where this thread walked to what it opens; said once for each bind.
 
-        A daemon that has just begun finds binds of which it cannot know who was on the way when they were placed.
+        A daemon that has just begun finds binds of which it cannot know who was on the way when they were placed. Who
+        is sent back twice is told of an error: so nobody is of whom it is known that they do not see the bind.
         """
         node = split(data_inode) if self._binds else None
         binding = self._bindings.get(node[0]) if node else None
@@ -111,6 +112,12 @@ class DataPlane:
             return False
         binding.walkers.add(thread)
         return True
+
+    def looked_up(self, serial: int, thread: int) -> None:
+        """Somebody looked `_data` up. Who opens data here after that, and after the bind was there, does not see it."""
+        binding = self._bindings.get(serial)
+        if binding is not None and time.monotonic() < binding.placed + SETTLING:
+            binding.walkers.add(thread)
 
     def _wanted(self, volume: Volume) -> bool:
         """Without binds, only a volume that has to be mounted has something to be done before it is served."""

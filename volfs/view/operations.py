@@ -60,6 +60,8 @@ class Operations(DataRequests):
         else:
             volume, kind = self._control(parent)
             if kind is NodeKind.VOLUME and (child := dict(children(volume)).get(name)) is not None:
+                if child is NodeKind.DATA:
+                    self._plane.looked_up(volume.serial, ctx.pid)
                 return await self._entry(volume, child)
         raise FUSEError(errno.ENOENT)
 
