@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from volfs.errors import Invalid
-from volfs.mount.mountinfo import MountEntry, Origin, at, origin, parse, under
+from volfs.mount.mountinfo import MountEntry, Origin, at, origin, parse, parse_under, under
 
 ROOT = b"25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n"
 
@@ -134,6 +134,20 @@ def test_under_knows_path_components():
     assert paths(under(entries, "/a/b")) == ["/a/b", "/a/b/c"]
     assert paths(under(entries, "/a/b/")) == ["/a/b", "/a/b/c"]
     assert len(under(entries, "/")) == 6
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["/", "/a", "/a/b", "/a/bc", "/a/b/c", "/ab/a/b", "/a b", "/a b/c", "/#", "/é/ü", "/a/b//deleted"]
+        )
+    ),
+    st.sampled_from(["/", "/a", "/a/", "/a/b", "/a b", "/#", "/é", "/é/ü", "/a/b/c/d", "/\udcff"]),
+)
+def test_of_what_is_under_a_directory_no_line_is_passed_over(mountpoints, directory):
+    lines = [f"{n} 1 0:1 / {escaped(path)} rw - tmpfs none rw\n" for n, path in enumerate(mountpoints)]
+    text = "".join(lines).encode()
+    assert parse_under(text, directory) == under(parse(text), directory)
 
 
 def test_under_keeps_the_order_of_the_kernel():

@@ -41,6 +41,7 @@ from volfs.view.inodes import NodeKind, inode
 from volfs.view.invalidation import Invalidator, Notice, notices, notices_of_figures, notices_of_texts
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
+from volfs.view.shown import Shown
 from volfs.view.texts import Texts
 from volfs.view.tree import Door
 from volfs.volume import probe
@@ -100,6 +101,7 @@ class Daemon:
             self._plane.open_data, home=Path(settings.root).stat().st_dev, root_timeout=0.0 if binds else 1.0
         )
         self._texts = Texts(self._service)
+        self._shown = Shown(store.next_serial())
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
@@ -151,7 +153,7 @@ class Daemon:
 
     def _attach_view(self) -> None:
         door = Door(os.geteuid(), self._settings.gid, self._settings.mode)
-        operations = Operations(self._service, self._plane, self._passthrough, self._texts, door)
+        operations = Operations(self._service, self._plane, self._passthrough, self._texts, door, self._shown)
         serving.attach(operations, self._held.init, self._held.fuse, self._invalidator.served, acls=not self._binds)
 
     async def _serve_view(self) -> None:
@@ -168,13 +170,15 @@ class Daemon:
 
     def _notices(self, owed: Owed) -> list[Notice]:
         self._texts.forget(owed.serial)
-        current = self._store.get(owed.name)
+        current, shown = self._store.get(owed.name), True
+        if current is None or current.serial != owed.serial:
+            shown = self._shown.forget(owed.serial)
         if current is None or current.serial != owed.serial or self._is_taken_away(current):
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         if current is not None:
             self._mending.note(current)
-        return notices(owed, current)
+        return notices(owed, current, shown=shown)
 
     def _is_taken_away(self, volume: Volume) -> bool:
         """Whether the data went while the volume stays: Docker has unmounted it."""

@@ -34,7 +34,7 @@ from volfs.driver.options import check, mount_source
 from volfs.driver.record import Description, read_record
 from volfs.driver.sweep import DIRECTORY, sweep_tree
 from volfs.errors import HostError, InUse, Invalid, NotFound
-from volfs.mount import mountinfo, syscalls
+from volfs.mount import syscalls
 
 __all__ = ["Aside", "Description", "LocalDriver", "Scan"]
 
@@ -358,8 +358,7 @@ class LocalDriver:
     def _mounts_in(self, name: str) -> list[str]:
         """Where anything is mounted at the volume or in it, relative to its directory, oldest first."""
         directory = str(self.volumes / name)
-        inside = mountinfo.under(syscalls.read_mountinfo(), directory)
-        return [os.path.relpath(entry.mountpoint, directory) for entry in inside]
+        return [os.path.relpath(entry.mountpoint, directory) for entry in syscalls.mounts_under(directory)]
 
     def refuse_mounted(self, name: str) -> None:
         """Raises InUse where anything is mounted at the volume or in it. Asks no store: one may hang."""

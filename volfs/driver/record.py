@@ -211,9 +211,11 @@ def _opened(name: str, directory: int) -> Iterator[int]:
 def write_file(name: str, text: bytes, directory: int, *, synced: bool = True) -> None:
     """Writes a new file, for root alone, and syncs it; raises FileExistsError where anything has its name."""
     descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=directory)
-    with open(descriptor, "wb") as file:
-        file.write(text)
-        file.flush()
+    try:
+        while text:
+            text = text[os.write(descriptor, text) :]
         os.fchmod(descriptor, 0o600)
         if synced:
             os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

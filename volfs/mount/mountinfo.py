@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from volfs.errors import Invalid
 
 _ESCAPE = re.compile(r"\\([01][0-7]{2})")
+_TO_ESCAPE = re.compile(rb"[\s\\#]")
 _DELETED = "//deleted"  # what the kernel appends where the directory was removed below the mount; no path has a `//`
 
 
@@ -54,6 +55,15 @@ def under(entries: Iterable[MountEntry], directory: str) -> list[MountEntry]:
     top = _trimmed(directory)
     below = top if top == "/" else top + "/"
     return [entry for entry in entries if entry.mountpoint == top or entry.mountpoint.startswith(below)]
+
+
+def parse_under(text: bytes, directory: str) -> list[MountEntry]:
+    """`under` of all that is in `text`; other mounts, hundreds on some hosts, are passed over quickly."""
+    name = _trimmed(directory).rpartition("/")[2].encode("utf-8", "surrogateescape")
+    if name and not _TO_ESCAPE.search(name):
+        near = b"/" + name
+        text = b"\n".join(line for line in text.split(b"\n") if near in line) if near in text else b""
+    return under(parse(text), directory)
 
 
 def at(entries: Iterable[MountEntry], path: str) -> MountEntry | None:

@@ -11,7 +11,7 @@ import os
 import struct
 from pathlib import Path
 
-from volfs.mount.mountinfo import MountEntry, parse
+from volfs.mount.mountinfo import MountEntry, parse, parse_under
 
 MNT_FORCE = 1
 MNT_DETACH = 2
@@ -213,6 +213,11 @@ def open_beneath(directory: int, path: str) -> int:
 def read_mountinfo() -> list[MountEntry]:
     """The mounts that this process sees, oldest first."""
     return parse(Path("/proc/self/mountinfo").read_bytes())
+
+
+def mounts_under(directory: str) -> list[MountEntry]:
+    """Those at `directory` or below it, oldest first. `directory` is absolute and has no symlink in it."""
+    return parse_under(Path("/proc/self/mountinfo").read_bytes(), directory)
 
 
 def can_mount() -> bool:

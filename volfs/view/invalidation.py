@@ -45,10 +45,14 @@ class ForgetEntry:
 Notice = ForgetInode | ForgetEntry
 
 
-def notices(owed: Owed, current: Volume | None) -> list[Notice]:
-    """What to send for a change, given what has the volume's name now. Pure; sent twice it does no harm."""
+def notices(owed: Owed, current: Volume | None, *, shown: bool = True) -> list[Notice]:
+    """What to send for a change, given what has the volume's name now. Pure; sent twice it does no harm.
+
+    shown: whether the kernel may have an entry of the volume.
+    """
     if current is None or current.serial != owed.serial:
-        return [ForgetEntry(ROOT, os.fsencode(file_name(owed.name))), ForgetInode(ROOT)]
+        entries = [ForgetEntry(ROOT, os.fsencode(file_name(owed.name)))] if shown else []
+        return [*entries, ForgetInode(ROOT)]
     forget: list[Notice] = [ForgetInode(ROOT), ForgetInode(inode(owed.serial))]
     forget += [ForgetInode(inode(owed.serial, kind)) for kind in (NodeKind.META, NodeKind.OPTS)]
     if not current.state.has_data:

@@ -16,6 +16,7 @@ from volfs.view.dataplane import DataPlane
 from volfs.view.inodes import ROOT, NodeKind, handle, inode, inode_of, part, split
 from volfs.view.operations_data import Context, DataRequests, Entry
 from volfs.view.passthrough import Passthrough
+from volfs.view.shown import Shown
 from volfs.view.texts import Texts
 from volfs.view.tree import DIRECTORY, Attributes, Door, attributes, children, opts_text, root_attributes
 from volfs.volume.service import VolumeService
@@ -33,13 +34,20 @@ class Operations(DataRequests):
     enable_acl = False  # on only where data is always served through FUSE: `ls -l` asks for the ACL of every volume
 
     def __init__(
-        self, service: VolumeService, plane: DataPlane, passthrough: Passthrough, texts: Texts, door: Door
+        self,
+        service: VolumeService,
+        plane: DataPlane,
+        passthrough: Passthrough,
+        texts: Texts,
+        door: Door,
+        shown: Shown,
     ) -> None:
         super().__init__(passthrough)
         self._service = service
         self._plane = plane
         self._door = door
         self._texts = texts
+        self._shown = shown
 
     def init(self) -> None:
         """Nothing to do; the daemon replaces it with the hand-over of the descriptor."""
@@ -56,6 +64,7 @@ class Operations(DataRequests):
             known = name_of_file(os.fsdecode(name))
             volume = self._service.store.get(known) if known is not None else None
             if volume is not None:
+                self._shown.note(volume.serial)
                 return entry(attributes(volume, NodeKind.VOLUME))
         else:
             volume, kind = self._control(parent)
@@ -140,6 +149,7 @@ class Operations(DataRequests):
         found = entry(Attributes(ROOT, DIRECTORY, 3))
         while rows := self._service.store.numbers(after, LISTED_AT_ONCE):
             for after, created, name in rows:
+                self._shown.note(after)
                 found.st_ino = pyfuse3.InodeT(inode(after))
                 found.st_atime_ns = found.st_mtime_ns = found.st_ctime_ns = created * SECOND
                 if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(os.fsencode(file_name(name))), found, after):

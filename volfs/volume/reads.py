@@ -15,7 +15,7 @@ from volfs.volume.encoding import DamagedStore
 from volfs.volume.restore import Entries, Entry
 from volfs.volume.volume import Figure, Reference, Volume
 
-EDITION, DOUBT = b"edition", b"doubt"
+EDITION, DOUBT, NEXT_SERIAL = b"edition", b"doubt", b"next serial"
 _PASSED_OVER = 500  # records
 
 
@@ -206,6 +206,11 @@ class Reads:
                     if one:
                         notable[one.name] = one
         return Entries(names, notable)
+
+    def next_serial(self) -> int:
+        """The number that the next volume will get; all before it had theirs already."""
+        with self._read() as read:
+            return int.from_bytes(read.get(NEXT_SERIAL, b"\1", db=self._databases.system))
 
     def edition(self) -> str:
         """How the daemon before this one wrote the view's texts."""

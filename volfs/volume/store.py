@@ -28,8 +28,8 @@ from volfs.errors import HostError, Invalid, VolfsError
 from volfs.volume import encoding, room
 from volfs.volume.changes import Change, Effect, Owed
 from volfs.volume.encoding import DamagedStore
-from volfs.volume.reads import Databases, Reads
-from volfs.volume.writes import NEXT_SERIAL, Writes
+from volfs.volume.reads import NEXT_SERIAL, Databases, Reads
+from volfs.volume.writes import Writes
 
 MapFull = lmdb.MapFullError
 

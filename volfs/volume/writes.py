@@ -22,10 +22,10 @@ from volfs.volume.changes import (
     Sealed,
     Touch,
 )
-from volfs.volume.reads import DOUBT, EDITION, Databases
+from volfs.volume.reads import DOUBT, EDITION, NEXT_SERIAL, Databases
 from volfs.volume.volume import Figure, Volume
 
-NEXT_SERIAL, NEXT_OWED, NEXT_UNSYNCED = b"next serial", b"next owed", b"next unsynced"
+NEXT_OWED, NEXT_UNSYNCED = b"next owed", b"next unsynced"
 
 
 class Writes:
