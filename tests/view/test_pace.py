@@ -80,7 +80,38 @@ def test_nobody_sleeps_outside_of_the_loop_while_the_result_of_a_thread_is_to_co
         wait, poll = pace._Wait(None, lambda: nothing_to_come), Impatient()  # noqa: B023  called at once
         wait._poll = poll  # type: ignore[assignment]
         serve_for(2, wait, None)
-        assert set(poll.patience) == {pace.PATIENCE if nothing_to_come else 0}
+        assert set(poll.patience) <= {pace.PATIENCE, 0}
+        assert (pace.PATIENCE in poll.patience) == nothing_to_come
+
+
+def test_who_does_not_ask_again_soon_is_not_waited_for_awake() -> None:
+    wait, poll = pace._Wait(None), Impatient()
+    wait._poll = poll  # type: ignore[assignment]
+    wait._soon, wait._cores = True, 2
+    assert not wait._is_there(time.monotonic())
+    assert poll.patience.count(0) > 1
+    del poll.patience[:]
+    assert not wait._is_there(time.monotonic())
+    assert poll.patience == [pace.PATIENCE]
+
+
+def test_where_there_is_one_core_nobody_is_waited_for_awake() -> None:
+    wait, poll = pace._Wait(None), Impatient()
+    wait._poll = poll  # type: ignore[assignment]
+    wait._soon, wait._cores = True, 1
+    assert not wait._is_there(time.monotonic())
+    assert poll.patience == [pace.PATIENCE]
+
+
+def test_a_request_that_comes_soon_has_the_next_one_waited_for_awake() -> None:
+    reading, writing = os.pipe()
+    wait = pace._Wait(None)
+    wait._poll.register(reading, select.POLLIN)
+    os.write(writing, b"request")
+    assert wait._is_there(time.monotonic())
+    assert wait._soon
+    os.close(reading)
+    os.close(writing)
 
 
 def test_the_turn_is_one_tasks_at_a_time_and_a_cancelled_one_is_passed_over() -> None:
