@@ -48,6 +48,8 @@ class Operations(DataRequests):
         self._door = door
         self._texts = texts
         self._shown = shown
+        self._asked = 0, 0  # which inode, as of which commit
+        self._found: tuple[Volume, NodeKind]
 
     def init(self) -> None:
         """Nothing to do; the daemon replaces it with the hand-over of the descriptor."""
@@ -195,9 +197,15 @@ class Operations(DataRequests):
             raise FUSEError(errno.ESTALE)
 
     def _control(self, number: int) -> tuple[Volume, NodeKind]:
-        """The volume and kind of a control inode; ESTALE when the volume is gone, so that the kernel looks again."""
-        node = split(number)
-        volume = self._service.store.by_serial(node[0]) if node is not None else None
-        if node is None or volume is None:
-            raise FUSEError(errno.ESTALE)
-        return volume, node[1]
+        """The volume and kind of a control inode; ESTALE when the volume is gone, so that the kernel looks again.
+
+        Who reads a file asks for the same one several times.
+        """
+        now = number, self._service.store.version()
+        if self._asked != now:
+            node = split(number)
+            volume = self._service.store.by_serial(node[0]) if node is not None else None
+            if node is None or volume is None:
+                raise FUSEError(errno.ESTALE)
+            self._asked, self._found = now, (volume, node[1])
+        return self._found
