@@ -10,6 +10,7 @@ from scripts.benchmarks.lines import Line
 from scripts.benchmarks.peers import Api, alternate, at_once, dockerd, make, many, place, seconds, socket_of, volfs
 
 PART = "http"
+SETTLED = 1.0  # seconds in which volfs deletes the trees of what it has removed, not at the cost of the next
 ACTS: dict[str, Callable[[Api, str], object]] = {
     "create": lambda api, name: api.create(name),
     "inspect": lambda api, name: api("GET", f"/volumes/{name}"),
@@ -49,6 +50,7 @@ def _cycle(sockets: dict[str, Path], clients: int, count: int, rounds: int, goal
                 lambda api, own: [act(api, f"{prefix}-{own}-{n}") for n in range(each)],  # noqa: B023
             )
             found[what][who].append(1000 * took / (each * clients))
+        time.sleep(SETTLED)
     title = "one client" if clients == 1 else f"{clients} clients"
     return [Line(PART, f"{what}, {title}", "ms each", values, (goal,)) for what, values in found.items()]
 
