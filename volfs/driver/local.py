@@ -19,26 +19,26 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from volfs.driver import directory, importing
-from volfs.driver.attach import attach
 from volfs.driver.measure import Measure, measure_tree
-from volfs.driver.names import is_volume_name, parse_volume_name, quoted, volume_names
-from volfs.driver.options import check, mount_source
+from volfs.driver.mounts import Mounts
+from volfs.driver.names import parse_volume_name, quoted, volume_names
+from volfs.driver.options import check
 from volfs.driver.record import Description, read_record
+from volfs.driver.root import host_errors, not_found
 from volfs.driver.sweep import DIRECTORY, sweep_tree
 from volfs.errors import HostError, InUse, Invalid, NotFound
 from volfs.mount import syscalls
 
 __all__ = ["Aside", "Description", "LocalDriver", "Scan"]
 
-_DATA = "_data"
 _CREATING = ".creating-"
 _REMOVING = ".removing-"
 SYNCED_SINGLY = 50  # volumes; for more, one sync of the file system takes less time than theirs
@@ -62,21 +62,16 @@ class Aside(NamedTuple):
     identity: str
 
 
-class LocalDriver:
+class LocalDriver(Mounts):
     """The volumes of one `root`. `volumes` is their directory as the kernel's mount table writes it."""
 
     name = "local"
     scope = "local"
 
-    def __init__(self, root: Path) -> None:
-        self.root = self._root = root.resolve()
-        self.volumes = (self._root / "volumes").resolve()
-        self._within = f"{self.volumes}/"  # a path is joined so in a fifth of the time, for each volume of a list
-
     def prepare(self) -> None:
         """Makes the root where it is missing; raises HostError, saying what to do, where it cannot be used."""
-        with _host_errors(f"the root {self._root} cannot be used"):
-            _make_directory(self._root, 0o711)
+        with host_errors(f"the root {self.root} cannot be used"):
+            _make_directory(self.root, 0o711)
             _make_directory(self.volumes, 0o701)
             if stat.S_IMODE(self.volumes.stat().st_mode) != 0o701:
                 self.volumes.chmod(0o701)
@@ -86,7 +81,7 @@ class LocalDriver:
     def scan(self) -> Scan:
         """Reads the directory once; no volume is opened, so that a million of them cost seconds."""
         directories, others = list[str](), list[str]()
-        with _host_errors(f"the volumes in {self._root} cannot be listed"), os.scandir(self.volumes) as entries:
+        with host_errors(f"the volumes in {self.root} cannot be listed"), os.scandir(self.volumes) as entries:
             for entry in entries:
                 (directories if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
         names, strangers = volume_names(directories)
@@ -100,31 +95,12 @@ class LocalDriver:
         publishing = tuple(sorted(name for name in others if name.startswith(importing.PUBLISHING)))
         return Scan(names, sorted(work), ignored, publishing)
 
-    def mountpoint(self, name: str) -> str:
-        """Where a container finds the data, mounted or not."""
-        return f"{self._within}{parse_volume_name(name)}/{_DATA}"
-
-    def changed(self) -> int:
-        """When a volume last appeared or disappeared, in seconds since the epoch."""
-        with _host_errors(f"the volumes in {self._root} cannot be looked at"):
-            return int(self.volumes.stat().st_mtime)
-
     def check_writable(self) -> None:
         """Raises Invalid where volumes are only looked at: then nobody makes or removes one here."""
 
     def can_show(self, name: str, options: Mapping[str, str] | None) -> bool:  # noqa: ARG002
         """Whether the data can be had: yes, what the options say is mounted when somebody needs it."""
         return True
-
-    def exists(self, name: str) -> bool:
-        """Whether there is a real directory for `name`."""
-        if not is_volume_name(name):
-            return False
-        with _host_errors(f"volume {name} cannot be looked up"):
-            try:
-                return stat.S_ISDIR(os.lstat(self.volumes / name).st_mode)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
 
     def create(self, name: str, description: Description) -> None:
         """Makes a volume, which is there complete or not at all, and durable when this returns.
@@ -146,7 +122,7 @@ class LocalDriver:
 
         One that is not there is fine: it was removed meanwhile.
         """
-        with _host_errors("volumes cannot be made durable"), self._open_volumes() as volumes:
+        with host_errors("volumes cannot be made durable"), self._open_volumes() as volumes:
             for name in names:
                 with suppress(FileNotFoundError, NotFound):
                     if syscalls.is_mount_root(name, dir_fd=volumes):
@@ -162,7 +138,7 @@ class LocalDriver:
 
         Raises HostError.
         """
-        with _host_errors(f"volume {name} cannot be completed"):
+        with host_errors(f"volume {name} cannot be completed"):
             try:
                 with self._open(name) as opened:
                     return directory.complete(opened, description)
@@ -172,13 +148,13 @@ class LocalDriver:
 
     def identity(self, name: str) -> str:
         """What tells the directory from others that have, or had, its name; "" where there is none, or none known."""
-        with suppress(NotFound), _host_errors(f"volume {name} cannot be read"), self._open(name) as opened:
+        with suppress(NotFound), host_errors(f"volume {name} cannot be read"), self._open(name) as opened:
             return directory.identity(opened)
         return ""
 
     def discard_unfinished(self, name: str) -> bool:
         """Whether this is the rest of a `make` that a power cut ended, before anybody was answered: then it goes."""
-        with suppress(NotFound), _host_errors(f"{name} cannot be deleted"), self._open_volumes() as volumes:
+        with suppress(NotFound), host_errors(f"{name} cannot be deleted"), self._open_volumes() as volumes:
             with self._open(name) as opened:
                 if not directory.is_unfinished(opened):
                     return False
@@ -190,7 +166,7 @@ class LocalDriver:
         parse_volume_name(name)
         check(description.options or {})
         work = _CREATING + secrets.token_hex(8)
-        with _host_errors(f"volume {name} cannot be created"), self._open_volumes() as volumes:
+        with host_errors(f"volume {name} cannot be created"), self._open_volumes() as volumes:
             _refuse_taken(name, volumes)
             try:
                 identity = directory.build(work, volumes, description)
@@ -207,22 +183,22 @@ class LocalDriver:
 
     def are_shown(self, parts: Sequence[importing.Part]) -> list[bool]:
         """Which parts of an import have their names already."""
-        with _host_errors("what was imported cannot be looked at"), self._open_volumes() as volumes:
+        with host_errors("what was imported cannot be looked at"), self._open_volumes() as volumes:
             return [importing.is_shown(part, volumes) for part in parts]
 
     def show(self, work: str, parts: Sequence[importing.Part]) -> None:
         """Gives imported volumes their names; raises FileExistsError where one is taken, NotFound, HostError."""
-        with _host_errors("what was imported cannot be shown"), self._open_volumes() as volumes:
+        with host_errors("what was imported cannot be shown"), self._open_volumes() as volumes:
             importing.show(work, parts, volumes)
 
     def take_back(self, publishing: str, known: Callable[[str], bool]) -> None:
         """Undoes a `show` that was cut off, unless one of the volumes is `known` already. Raises HostError."""
-        with _host_errors("what was imported cannot be taken back"), self._open_volumes() as volumes:
+        with host_errors("what was imported cannot be taken back"), self._open_volumes() as volumes:
             importing.take_back(publishing, volumes, known)
 
     def describe(self, name: str) -> Description:
         """Reads what the directory says about itself; raises NotFound where there is no directory."""
-        with _host_errors(f"volume {name} cannot be read"), self._open(name) as opened:
+        with host_errors(f"volume {name} cannot be read"), self._open(name) as opened:
             return read_record(opened)
 
     def remove(self, name: str, serial: int) -> str:
@@ -236,21 +212,21 @@ class LocalDriver:
 
     def set_aside(self, name: str, serial: int) -> Aside:
         """The same with nothing synced, for whoever makes a record of it durable; `seal` does the rest later."""
-        with _host_errors(f"volume {name} cannot be removed"), self._open_volumes() as volumes:
+        with host_errors(f"volume {name} cannot be removed"), self._open_volumes() as volumes:
             self.refuse_mounted(name)  # first: what is mounted at the volume itself may hang
             with self._open(name) as opened:
                 identity = directory.identity(opened)
             try:
                 work = _set_aside(name, serial, volumes)
             except FileNotFoundError:
-                raise _not_found(name) from None
+                raise not_found(name) from None
             if not identity:
                 os.fsync(volumes)
             return Aside(work, identity)
 
     def put_back(self, work: str, name: str) -> None:
         """Gives a volume that `remove` took away its name again. Raises HostError, FileExistsError."""
-        with _host_errors(f"volume {name} cannot be put back from {work}"), self._open_volumes() as volumes:
+        with host_errors(f"volume {name} cannot be put back from {work}"), self._open_volumes() as volumes:
             syscalls.rename_to_new(work, parse_volume_name(name), dir_fd=volumes)
 
     def sweep(self, work: str) -> None:
@@ -261,69 +237,12 @@ class LocalDriver:
         if "/" in work or "\0" in work or not work.startswith((_CREATING, _REMOVING, importing.PREFIX)):
             raise Invalid(f"{quoted(work)} is no work in progress")
         with (
-            _host_errors(f"{work} cannot be deleted"),
+            host_errors(f"{work} cannot be deleted"),
             self._open_volumes() as volumes,
             importing.unless_locked(work, volumes) as free,
         ):
             if free:
                 sweep_tree(volumes, work)
-
-    def mount(self, name: str, options: Mapping[str, str] | None) -> str:
-        """Sees to it that the data is at the mountpoint, which is returned. Fine when it is mounted already.
-
-        Raises NotFound, Invalid for options without a device, HostError with the errno of a failed mount(2).
-        """
-        mountpoint = self.mountpoint(name)
-        source = mount_source(options)
-        with _host_errors(f"volume {name} cannot be mounted"), self._open(name) as opened:
-            try:
-                if source is None:
-                    os.close(os.open(_DATA, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened))
-                elif not syscalls.is_mount_root(_DATA, dir_fd=opened):
-                    attach(source, opened, _DATA, mountpoint)
-            except FileNotFoundError:
-                raise NotFound(f"volume {name} has no {_DATA} directory") from None
-            except NotADirectoryError:
-                raise HostError(f"volume {name}: its {_DATA} is not a directory", errno.ENOTDIR) from None
-        return mountpoint
-
-    def is_mounted(self, name: str) -> bool:
-        """Whether anything is mounted on the data. Raises NotFound, HostError."""
-        with _host_errors(f"volume {name} cannot be looked at"), self._open(name) as opened:
-            try:
-                return syscalls.is_mount_root(_DATA, dir_fd=opened)
-            except FileNotFoundError:
-                return False
-
-    def unmount(self, name: str) -> None:
-        """Detaches everything stacked on the data; who is inside may finish. Fine when nothing is mounted.
-
-        The data itself is not asked for anything: its server may be gone.
-        """
-        with _host_errors(f"volume {name} cannot be unmounted"), self._open(name) as opened:
-            try:
-                while syscalls.detach(f"/proc/self/fd/{opened}/{_DATA}"):
-                    pass
-            except PermissionError:  # without the privilege the kernel does not say whether there was anything
-                if self._mounts_in(name):
-                    raise
-
-    def release(self, name: str) -> None:
-        """Unmounts everything stacked on the data before a removal, unless it is used. Fine without a directory.
-
-        Raises InUse for an open file or a working directory in it, and with nothing touched for any other mount inside.
-        """
-        with suppress(NotFound), _host_errors(f"volume {name} cannot be unmounted"), self._open(name) as opened:
-            for where in self._mounts_in(name):
-                if where != _DATA:
-                    raise _mounted(name, where)
-            while syscalls.is_mount_root(_DATA, dir_fd=opened):
-                try:
-                    syscalls.unmount(f"/proc/self/fd/{opened}/{_DATA}", syscalls.UMOUNT_NOFOLLOW)
-                except OSError as error:
-                    if error.errno != errno.EBUSY:
-                        raise
-                    raise InUse(f"volume {name} is in use: something on the host has its data open") from None
 
     def measure(self, name: str, total: Measure | None = None, *, mounted: bool = False) -> Measure:
         """What is in the data, hard links counted once; with `mounted`, in what is mounted there; no other mount.
@@ -331,41 +250,9 @@ class LocalDriver:
         A `total` that is given grows meanwhile. Raises NotFound, HostError.
         """
         total = total or Measure()
-        with _host_errors(f"volume {name} cannot be measured"), self._open(name) as opened:
-            measure_tree(opened, _DATA, total, mounted=mounted)
+        with host_errors(f"volume {name} cannot be measured"), self._open(name) as opened:
+            measure_tree(opened, directory.DATA, total, mounted=mounted)
         return total
-
-    @contextmanager
-    def _open_volumes(self) -> Iterator[int]:
-        descriptor = os.open(self.volumes, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    @contextmanager
-    def _open(self, name: str) -> Iterator[int]:
-        """The volume's own directory; raises NotFound where no real directory has the name."""
-        try:
-            descriptor = os.open(self.volumes / parse_volume_name(name), DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            raise _not_found(name) from None
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def _mounts_in(self, name: str) -> list[str]:
-        """Where anything is mounted at the volume or in it, relative to its directory, oldest first."""
-        directory = str(self.volumes / name)
-        return [os.path.relpath(entry.mountpoint, directory) for entry in syscalls.mounts_under(directory)]
-
-    def refuse_mounted(self, name: str) -> None:
-        """Raises InUse where anything is mounted at the volume or in it. Asks no store: one may hang."""
-        for where in self._mounts_in(name):
-            if where == _DATA:
-                raise InUse(f"volume {name} is in use: its data is still mounted")
-            raise _mounted(name, where)
 
 
 def _refuse_taken(name: str, volumes: int) -> None:
@@ -413,22 +300,3 @@ def _set_aside(name: str, serial: int, volumes: int) -> str:
             raise
         break
     return work
-
-
-def _mounted(name: str, where: str) -> InUse:
-    return InUse(f"volume {name} is in use: something is mounted at {quoted(where)} in it, unmount that first")
-
-
-def _not_found(name: str) -> NotFound:
-    return NotFound(f"volume {name} not found: it has no directory")
-
-
-@contextmanager
-def _host_errors(what: str) -> Iterator[None]:
-    """Turns what the host refuses into HostError; FileExistsError is an answer and passes."""
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise HostError(f"{what}: {error.strerror}", error.errno) from error

@@ -26,7 +26,6 @@ class ObservedDriver(LocalDriver):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.root = self._root
         self.records: Mapping[str, Record] = {}
 
     def prepare(self) -> None:
