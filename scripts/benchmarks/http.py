@@ -7,10 +7,22 @@ from pathlib import Path
 from statistics import quantiles
 
 from scripts.benchmarks.lines import Line
-from scripts.benchmarks.peers import Api, alternate, at_once, dockerd, make, many, place, seconds, socket_of, volfs
+from scripts.benchmarks.peers import (
+    Api,
+    Served,
+    alternate,
+    at_once,
+    dockerd,
+    make,
+    many,
+    place,
+    seconds,
+    socket_of,
+    volfs,
+)
+from tests.conftest import until
 
 PART = "http"
-SETTLED = 1.0  # seconds in which volfs deletes the trees of what it has removed, not at the cost of the next
 ACTS: dict[str, Callable[[Api, str], object]] = {
     "create": lambda api, name: api.create(name),
     "inspect": lambda api, name: api("GET", f"/volumes/{name}"),
@@ -25,7 +37,7 @@ def measure(quick: bool) -> list[Line]:
     with place() as directory, volfs(directory / "volfs") as ours, dockerd(directory / "docker") as theirs:
         sockets = {"volfs": socket_of(ours), "dockerd": socket_of(theirs)}
         for clients, goal in ((1, "volfs <= 1 dockerd"), (16, "volfs <= 0.333 dockerd")):
-            lines += _cycle(sockets, clients, count, rounds, goal)
+            lines += _cycle(ours, sockets, clients, count, rounds, goal)
         for socket in sockets.values():
             make(socket, listed, "many")
         listing = alternate(rounds, {who: _list(socket) for who, socket in sockets.items()})
@@ -37,8 +49,10 @@ def _list(socket: Path) -> Callable[[], float]:
     return lambda: seconds(lambda: Api(socket)("GET", "/volumes"))
 
 
-def _cycle(sockets: dict[str, Path], clients: int, count: int, rounds: int, goal: str) -> list[Line]:
-    """Milliseconds a volume until all are made, looked at, and removed again."""
+def _cycle(ours: Served, sockets: dict[str, Path], clients: int, count: int, rounds: int, goal: str) -> list[Line]:
+    """Milliseconds a volume until all are made, looked at, and removed again; until that is answered, not until the
+    trees are deleted: dockerd answers when they are.
+    """
     serial, each = itertools.count(), count // clients
     found: dict[str, dict[str, list[float]]] = {what: {who: [] for who in sockets} for what in ACTS}
     for _, (who, socket) in itertools.product(range(rounds), sockets.items()):
@@ -50,7 +64,7 @@ def _cycle(sockets: dict[str, Path], clients: int, count: int, rounds: int, goal
                 lambda api, own: [act(api, f"{prefix}-{own}-{n}") for n in range(each)],  # noqa: B023
             )
             found[what][who].append(1000 * took / (each * clients))
-        time.sleep(SETTLED)
+        until(lambda: not list((ours.root / "volumes").glob(".removing-*")))  # that is not done at the next one's cost
     title = "one client" if clients == 1 else f"{clients} clients"
     return [Line(PART, f"{what}, {title}", "ms each", values, (goal,)) for what, values in found.items()]
 

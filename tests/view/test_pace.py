@@ -5,6 +5,7 @@ import select
 import time
 from collections.abc import Awaitable, Callable
 
+import pytest
 import trio
 import trio.testing
 
@@ -84,34 +85,26 @@ def test_nobody_sleeps_outside_of_the_loop_while_the_result_of_a_thread_is_to_co
         assert (pace.PATIENCE in poll.patience) == nothing_to_come
 
 
-def test_who_does_not_ask_again_soon_is_not_waited_for_awake() -> None:
+def test_where_it_was_in_vain_to_stay_awake_the_next_waits_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "AWAKE", 0.1)
     wait, poll = pace._Wait(None), Impatient()
-    wait._poll = poll  # type: ignore[assignment]
-    wait._soon, wait._cores = True, 2
-    assert not wait._is_there(time.monotonic())
-    assert poll.patience.count(0) > 1
-    del poll.patience[:]
-    assert not wait._is_there(time.monotonic())
-    assert poll.patience == [pace.PATIENCE]
+    wait._poll, wait._cores = poll, 2  # type: ignore[assignment]
+    for _ in range(2):
+        assert not wait._is_there(time.monotonic())
+        assert poll.patience.count(0) > 1
+        del poll.patience[:]
+        for _ in range(pace.IN_VAIN):
+            assert not wait._is_there(time.monotonic())
+        assert poll.patience == [pace.PATIENCE] * pace.IN_VAIN
+        del poll.patience[:]
 
 
 def test_where_there_is_one_core_nobody_is_waited_for_awake() -> None:
     wait, poll = pace._Wait(None), Impatient()
     wait._poll = poll  # type: ignore[assignment]
-    wait._soon, wait._cores = True, 1
+    wait._cores = 1
     assert not wait._is_there(time.monotonic())
     assert poll.patience == [pace.PATIENCE]
-
-
-def test_a_request_that_comes_soon_has_the_next_one_waited_for_awake() -> None:
-    reading, writing = os.pipe()
-    wait = pace._Wait(None)
-    wait._poll.register(reading, select.POLLIN)
-    os.write(writing, b"request")
-    assert wait._is_there(time.monotonic())
-    assert wait._soon
-    os.close(reading)
-    os.close(writing)
 
 
 def test_the_turn_is_one_tasks_at_a_time_and_a_cancelled_one_is_passed_over() -> None:

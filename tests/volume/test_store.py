@@ -6,9 +6,11 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import lmdb
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -565,3 +567,27 @@ def test_which_of_many_volumes_are_used_is_read_at_once(store, volume):
     for number, first in enumerate(names):
         for last in names[number:]:
             assert store.used(first, last) == used.intersection(names[number : names.index(last) + 1])
+
+
+def test_what_was_read_under_a_version_stays_so_while_the_version_does(store, volume):
+    [record] = put(store, volume("db"))
+    ended = threading.Event()
+
+    def write():
+        try:
+            for number in range(2, 200):
+                store.commit([Put(msgspec.structs.replace(record, created=number))])
+        finally:
+            ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = {}
+    while not ended.is_set():
+        version = store.version()
+        first = seen.setdefault(version, store.get("db").created)
+        again = store.get("db").created
+        assert again == first or store.version() != version
+    writer.join()
+    assert len(seen) > 1
+    assert seen.get(store.version(), 199) == 199

@@ -41,7 +41,7 @@ from volfs.view.inodes import NodeKind, inode
 from volfs.view.invalidation import Invalidator, Notice, notices, notices_of_figures, notices_of_texts
 from volfs.view.operations import Operations
 from volfs.view.passthrough import Passthrough
-from volfs.view.shown import Shown
+from volfs.view.shown import ALL, Shown
 from volfs.view.texts import Texts
 from volfs.view.tree import Door
 from volfs.volume import probe
@@ -101,7 +101,7 @@ class Daemon:
             self._plane.open_data, home=Path(settings.root).stat().st_dev, root_timeout=0.0 if binds else 1.0
         )
         self._texts = Texts(self._service)
-        self._shown = Shown(store.next_serial())
+        self._shown = Shown(ALL if store.is_new and not held.fresh else store.next_serial())
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go

@@ -58,7 +58,7 @@ def under(entries: Iterable[MountEntry], directory: str) -> list[MountEntry]:
 
 
 def parse_under(text: bytes, directory: str) -> list[MountEntry]:
-    """`under` of all that is in `text`; other mounts, hundreds on some hosts, are passed over quickly."""
+    """`under` of all that is in `text`; other mounts, hundreds on some hosts, are passed over, read or not."""
     name = _trimmed(directory).rpartition("/")[2].encode("utf-8", "surrogateescape")
     if name and not _TO_ESCAPE.search(name):
         near = b"/" + name

@@ -25,7 +25,7 @@ from volfs.volume.volume import VIEW_REFERENCE
 DEADLINE = 2.0  # seconds that one that hangs is waited for
 SHARE = 8  # when there are too many binds, one in so many of those that are wanted goes as well
 ON_THE_WAY = 0.2  # seconds in which who touched data has come into the bind, and uses it or does not
-PAUSE = 0.04  # seconds between two rounds at least: what is bound meanwhile, by who touches all, is about `AT_ONCE`
+PAUSE = 0.04  # seconds between two rounds, while they help: who touches all binds about `AT_ONCE` meanwhile
 AT_ONCE = 32  # binds that are taken away together: they share a commit, and sixteen clients do not outrun that
 
 log = logging.getLogger(__name__)
@@ -84,21 +84,19 @@ class Expiry:
             self._crowded.set()
 
     async def _thin_out(self, nursery: trio.Nursery) -> None:
+        pause = ON_THE_WAY
         while True:
             await self._crowded.wait()
-            await trio.sleep(max(PAUSE, self._until_reached()))
+            await trio.sleep(pause)
             looked = gone = 0
             while len(self._bindings) > self._wanted - self._share and looked <= 2 * gone + self._share:
                 gone += await self._thin_out_some(nursery, dict(islice(self._reached(), AT_ONCE)))
                 looked += AT_ONCE
-            self._borne = max(self._wanted, sum(1 for _ in self._reached()) + self._share)
+            young = sum(one.settled for one in self._bindings.values()) - sum(1 for _ in self._reached())
+            self._borne = max(self._wanted, len(self._bindings) - young + self._share)
+            pause = PAUSE if gone else ON_THE_WAY
             self._crowded = trio.Event()
             self.count()
-
-    def _until_reached(self) -> float:
-        """Seconds until the bind that was touched first can be taken away."""
-        first = next((one.placed for one in self._bindings.values() if one.settled), math.inf)
-        return min(ON_THE_WAY, first + ON_THE_WAY - time.monotonic())
 
     def _reached(self) -> Iterator[tuple[int, Binding]]:
         """Where whoever touched it must be in by now, if it is used; those that were touched first come first."""

@@ -49,7 +49,7 @@ class Operations(DataRequests):
         self._texts = texts
         self._shown = shown
         self._asked = 0, 0  # which inode, as of which commit
-        self._found: tuple[Volume, NodeKind]
+        self._found: tuple[Volume, NodeKind]  # there as soon as one was asked for: no inode is 0
 
     def init(self) -> None:
         """Nothing to do; the daemon replaces it with the hand-over of the descriptor."""
@@ -150,8 +150,8 @@ class Operations(DataRequests):
         """Volumes in the order of their serials: whoever is created or removed meanwhile moves nobody else."""
         found = entry(Attributes(ROOT, DIRECTORY, 3))
         while rows := self._service.store.numbers(after, LISTED_AT_ONCE):
+            self._shown.note_all(rows[-1][0])
             for after, created, name in rows:
-                self._shown.note(after)
                 found.st_ino = pyfuse3.InodeT(inode(after))
                 found.st_atime_ns = found.st_mtime_ns = found.st_ctime_ns = created * SECOND
                 if not pyfuse3.readdir_reply(token, pyfuse3.FileNameT(os.fsencode(file_name(name))), found, after):

@@ -13,7 +13,7 @@ from pathlib import Path
 from volfs.errors import HostError
 
 LOCK_FILE = 8192  # bytes; LMDB makes as many reader slots as fit
-READ_AT_ONCE = 1 << 20  # bytes; the kernel cuts what is asked for at the device's largest request
+READ_AT_ONCE = 128 << 10  # bytes; what is more than the device's read-ahead, the kernel may leave out
 SPARE = 1 << 20  # bytes; a removal writes some thirty pages, and its next but one can use them again
 
 

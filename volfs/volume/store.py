@@ -78,6 +78,7 @@ class Store(Reads):
 
     def __init__(self, path: Path, *, first_serial: int = 1, map_size: int = FIRST_MAP, reading: bool = False) -> None:
         self.path = path
+        self.is_new = False  # nobody had one here, or it was lost
         self._reading = reading
         self._settled: list[int] = []
         self._all_settled = False
@@ -130,6 +131,7 @@ class Store(Reads):
         if text is None and self._reading:
             raise DamagedStore(f"the catalogue {self.path} is empty")
         if text is None:
+            self.is_new = True
             with self._env.begin(write=True) as write:
                 write.put(_FORMAT, str(FORMAT).encode(), db=self._databases.system)
                 write.put(NEXT_SERIAL, encoding.number(first_serial), db=self._databases.system)
@@ -169,8 +171,13 @@ class Store(Reads):
                 self._pinned = None
 
     def version(self) -> int:
-        """Another number after each commit."""
-        return int(self._env.info()["last_txnid"])
+        """Another number after each commit: what is read later is at least as new, and as long as it stays, the same.
+
+        A reader's own: the number of the last commit can be seen while that commit is still being synced, and read by
+        nobody.
+        """
+        with self._read() as read:
+            return int(read.id())
 
     # What follows writes: for one thread at a time.
 

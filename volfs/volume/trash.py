@@ -3,7 +3,8 @@
 Law: a tree is here only after its volume's entry is gone for good; whoever asked for the removal has been answered.
 What is left when the daemon ends is found and handed in again by restore.
 
-To delete the tree of one takes as long as to remove the next, and would be done at its cost.
+To delete the tree of one takes as long as to remove the next, and would be done at its cost. After the lull all go that
+are there by then, whatever is removed meanwhile.
 """
 
 import logging
