@@ -118,6 +118,15 @@ class Starts:
             return
         served.keeper.wait(30)
         served.start()
+        until(served.socket.exists)
+        until(self._is_served)  # a daemon whose keeper was cut off may have said in the last moment that it is ready
+
+    def _is_served(self) -> bool:
+        try:
+            self._ask()
+        except ConnectionRefusedError:
+            return False
+        return True
 
 
 def _watched(failed: list[str], act: Callable[[], None]) -> None:

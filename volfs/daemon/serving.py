@@ -132,7 +132,8 @@ class Daemon:
                 nursery.start_soon(self._follower.run)
             if self._store.edition() != tree.edition():
                 await self._renew_texts()
-            self._report_ready(began)
+            if not self._ending.is_set():
+                self._report_ready(began)
             nursery.start_soon(self._verify)
             nursery.start_soon(self._check_catalogue)
             await self._ending.wait()
