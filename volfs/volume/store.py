@@ -45,6 +45,9 @@ _DAMAGE = (
     lmdb.IncompatibleError,
     lmdb.BadDbiError,
     lmdb.BadTxnError,
+    lmdb.CursorFullError,  # a page that is its own descendant
+    lmdb.PageFullError,
+    lmdb.MapResizedError,
     UnicodeDecodeError,
 )
 _FORMAT = b"format"
