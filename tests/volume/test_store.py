@@ -1,5 +1,6 @@
 """The catalogue: what is put in comes out, in order, once, and no file makes it crash."""
 
+import mmap
 import os
 import random
 import signal
@@ -593,3 +594,26 @@ def test_what_was_read_under_a_version_stays_so_while_the_version_does(store, vo
     assert not wrong
     assert len(seen) > 1
     assert seen.get(store.version(), 199) == 199
+
+
+def renumbered(catalogue, *heads):
+    """The heads of an LMDB file with another data format."""
+    text = bytearray(catalogue.read_bytes())
+    for head in heads:
+        text[head * mmap.PAGESIZE + 20] = 2
+    catalogue.write_bytes(text)
+
+
+@pytest.mark.parametrize("head", [0, 1])
+def test_a_head_that_names_another_format_than_the_other_one_is_damaged(catalogue, head):
+    Store(catalogue).close()
+    renumbered(catalogue, head)
+    with pytest.raises(DamagedStore):
+        Store(catalogue)
+
+
+def test_a_catalogue_that_another_lmdb_has_written_is_left_as_it_is(catalogue):
+    Store(catalogue).close()
+    renumbered(catalogue, 0, 1)
+    with pytest.raises(HostError, match="format"):
+        Store(catalogue)

@@ -25,7 +25,7 @@ from typing import Any
 import lmdb
 
 from volfs.errors import HostError, Invalid, VolfsError
-from volfs.volume import encoding, room
+from volfs.volume import encoding, heads, room
 from volfs.volume.changes import Change, Effect, Owed
 from volfs.volume.encoding import DamagedStore
 from volfs.volume.reads import NEXT_SERIAL, Databases, Reads
@@ -95,6 +95,8 @@ class Store(Reads):
             raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
         except lmdb.Error as error:
             self.close()
+            if type(error) is lmdb.Error and heads.differ(path):  # which py-lmdb says of an unknown format, too
+                raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
             raise HostError(f"the catalogue {path} cannot be opened: {error}") from error
         except VolfsError:
             self.close()
