@@ -118,13 +118,12 @@ class Starts:
             return
         served.keeper.wait(30)
         served.start()
-        until(served.socket.exists)
         until(self._is_served)  # a daemon whose keeper was cut off may have said in the last moment that it is ready
 
     def _is_served(self) -> bool:
         try:
             self._ask()
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             return False
         return True
 

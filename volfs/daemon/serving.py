@@ -101,7 +101,7 @@ class Daemon:
             self._plane.open_data, home=Path(settings.root).stat().st_dev, root_timeout=0.0 if binds else 1.0
         )
         self._texts = Texts(self._service)
-        self._shown = Shown(ALL if store.is_new and not held.fresh else store.next_serial())
+        self._shown = Shown(ALL if store.is_new() and not held.fresh else store.next_serial())
         self._invalidator = Invalidator()
         self._service.commits.on_change = self._changed
         self._service.drivers.local.on_release = self._let_go
@@ -132,8 +132,7 @@ class Daemon:
                 nursery.start_soon(self._follower.run)
             if self._store.edition() != tree.edition():
                 await self._renew_texts()
-            if not self._ending.is_set():
-                self._report_ready(began)
+            self._report_ready(began)
             nursery.start_soon(self._verify)
             nursery.start_soon(self._check_catalogue)
             await self._ending.wait()

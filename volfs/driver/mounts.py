@@ -1,6 +1,6 @@
 """What the options of a volume have mounted on its data, and what anybody has mounted in it.
 
-Law: nothing is taken from under a mount, and no store is asked for anything: its server may be gone.
+Law: nothing is taken from under a mount. Who looks, or detaches, asks no store for anything: its server may be gone.
 """
 
 import errno

@@ -80,8 +80,12 @@ class Expiry:
 
     def count(self) -> None:
         """To be told of a new bind."""
-        if len(self._bindings) > self._borne:
+        if len(self._bindings) > self._borne and self._bound() > self._borne:
             self._crowded.set()
+
+    def _bound(self) -> int:
+        """How many there are; what hangs while it is bound is none yet."""
+        return sum(one.settled for one in self._bindings.values())
 
     async def _thin_out(self, nursery: trio.Nursery) -> None:
         pause = ON_THE_WAY
@@ -89,11 +93,10 @@ class Expiry:
             await self._crowded.wait()
             await trio.sleep(pause)
             looked = gone = 0
-            while len(self._bindings) > self._wanted - self._share and looked <= 2 * gone + self._share:
+            while self._bound() > self._wanted - self._share and looked <= 2 * gone + self._share:
                 gone += await self._thin_out_some(nursery, dict(islice(self._reached(), AT_ONCE)))
                 looked += AT_ONCE
-            young = sum(one.settled for one in self._bindings.values()) - sum(1 for _ in self._reached())
-            self._borne = max(self._wanted, len(self._bindings) - young + self._share)
+            self._borne = max(self._wanted, sum(1 for _ in self._reached()) + self._share)
             pause = PAUSE if gone else ON_THE_WAY
             self._crowded = trio.Event()
             self.count()

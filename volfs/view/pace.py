@@ -25,7 +25,7 @@ import trio
 STREAK = 0.005  # seconds
 PATIENCE = 1  # ms, the least that poll(2) can wait
 AWAKE = 0.0001  # seconds: `cat`, `cp` and sqlite ask again within 10 to 60 microseconds
-IN_VAIN = 16  # waits that sleep at once after one that was awake for nothing: so it costs a twentieth at most
+IN_VAIN = 16  # waits that sleep at once after one that was awake for nothing
 _OURS = "pyfuse-"  # what pyfuse3 calls the tasks in which it waits
 
 

@@ -17,7 +17,7 @@ from volfs.driver.names import VolumeName
 from volfs.driver.notes import Notes
 from volfs.errors import NotFound, VolfsError
 from volfs.mount.syscalls import detach, read_mountinfo
-from volfs.volume import power_cut, probe, room
+from volfs.volume import power_cut, probe
 from volfs.volume.changes import AddReference, Change, Delete, DropReference, Put
 from volfs.volume.containers import containers_in
 from volfs.volume.encoding import DamagedStore
@@ -45,11 +45,10 @@ def recover(driver: LocalDriver, view: str) -> tuple[Store, Plan]:
     already, a new one counts on from the clock.
     Raises Invalid for a newer format, HostError where the file cannot be opened.
     """
-    catalogue = driver.volumes / CATALOGUE
-    room.read_ahead(catalogue)
     scan = driver.scan()
     for stranger in scan.ignored:
         log.warning("not a volume, left alone", extra={"entry": stranger})
+    catalogue = driver.volumes / CATALOGUE
     first_serial = _clock() if scan.names else 1
     try:
         with probe.marked(catalogue):

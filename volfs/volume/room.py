@@ -13,7 +13,6 @@ from pathlib import Path
 from volfs.errors import HostError
 
 LOCK_FILE = 8192  # bytes; LMDB makes as many reader slots as fit
-READ_AT_ONCE = 128 << 10  # bytes; what is more than the device's read-ahead, the kernel may leave out
 SPARE = 1 << 20  # bytes; a removal writes some thirty pages, and its next but one can use them again
 
 
@@ -31,17 +30,6 @@ def reserve_spare(catalogue: Path, used: int) -> int:
         _reserve(catalogue, used + SPARE)
         return used + SPARE
     return used
-
-
-def read_ahead(catalogue: Path) -> None:
-    """Has the disk begin to read all of it, for who is about to; page by page, as LMDB asks for it, takes longer."""
-    with suppress(OSError):
-        descriptor = os.open(catalogue, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            for offset in range(0, os.fstat(descriptor).st_size, READ_AT_ONCE):
-                os.posix_fadvise(descriptor, offset, READ_AT_ONCE, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(descriptor)
 
 
 def need_memory(size: int) -> None:

@@ -40,17 +40,16 @@ _DAMAGE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
     lmdb.PageNotFoundError,
-    lmdb.VersionMismatchError,
     lmdb.PanicError,
     lmdb.IncompatibleError,
     lmdb.BadDbiError,
     lmdb.BadTxnError,
     lmdb.CursorFullError,  # a page that is its own descendant
     lmdb.PageFullError,
-    lmdb.MapResizedError,
     UnicodeDecodeError,
 )
-_FORMAT = b"format"
+_OF_A_FORMAT = (lmdb.VersionMismatchError, lmdb.Error)  # the latter itself: py-lmdb says so, and that of any errno
+_FORMAT, _NEW = b"format", b"new"
 
 
 class _Reading:
@@ -76,12 +75,13 @@ class _Reading:
 class Store(Reads):
     """An open catalogue. Raises DamagedStore where the file cannot be read, Invalid where a newer volfs wrote it.
 
+    HostError where the host, or the LMDB that wrote it, does not let it be opened.
+
     `reading`: not a byte is written, whoever has it open besides; for a look from another process.
     """
 
     def __init__(self, path: Path, *, first_serial: int = 1, map_size: int = FIRST_MAP, reading: bool = False) -> None:
         self.path = path
-        self.is_new = False  # nobody had one here, or it was lost
         self._reading = reading
         self._settled: list[int] = []
         self._all_settled = False
@@ -95,7 +95,7 @@ class Store(Reads):
             raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
         except lmdb.Error as error:
             self.close()
-            if type(error) is lmdb.Error and heads.differ(path):  # which py-lmdb says of an unknown format, too
+            if type(error) in _OF_A_FORMAT and heads.differ(path):
                 raise DamagedStore(f"the catalogue {path} cannot be read: {error}") from error
             raise HostError(f"the catalogue {path} cannot be opened: {error}") from error
         except VolfsError:
@@ -136,8 +136,8 @@ class Store(Reads):
         if text is None and self._reading:
             raise DamagedStore(f"the catalogue {self.path} is empty")
         if text is None:
-            self.is_new = True
             with self._env.begin(write=True) as write:
+                write.put(_NEW, b"", db=self._databases.system)
                 write.put(_FORMAT, str(FORMAT).encode(), db=self._databases.system)
                 write.put(NEXT_SERIAL, encoding.number(first_serial), db=self._databases.system)
         elif not text.isdigit():
@@ -184,6 +184,11 @@ class Store(Reads):
         with self._read() as read:
             return int(read.id())
 
+    def is_new(self) -> bool:
+        """Whether the one before was lost, if there was one, while a kernel may know what was in it."""
+        with self._read() as read:
+            return read.get(_NEW, db=self._databases.system) is not None
+
     # What follows writes: for one thread at a time.
 
     def settle_all(self) -> None:
@@ -204,6 +209,7 @@ class Store(Reads):
             with self._env.begin(write=True) as write:
                 if self._all_settled:
                     write.drop(self._databases.owed, delete=False)
+                    write.delete(_NEW, db=self._databases.system)
                 for number in settled:
                     write.delete(encoding.number(number), db=self._databases.owed)
                 carried_out = Writes(write, self._databases)
