@@ -1,5 +1,6 @@
 """A `volfs serve --observe` for tests, and a dockerd's files as they are at a moment."""
 
+import errno
 import hashlib
 import json
 import os
@@ -29,10 +30,14 @@ class Observing(Served):
         return self.view / name / "_data"
 
     def meta(self, name):
-        """What `meta` says; None where there is no such volume."""
+        """What `meta` says; None where there is no such volume, or where it goes while it is read."""
         try:
             return json.loads((self.view / name / "meta").read_text())
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
             return None
 
     def state(self, name):

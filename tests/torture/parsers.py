@@ -88,6 +88,7 @@ def _mounts(data: bytes) -> object:
     for entry in found:
         mountinfo.at(found, entry.mountpoint)
         mountinfo.origin(found, entry.mountpoint + "/x")
+    assert mountinfo.parse_under(data, "/srv") == mountinfo.under(found, "/srv")
     return mountinfo.under(found, "/srv")
 
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from volfs.errors import Invalid
 
 _ESCAPE = re.compile(r"\\([01][0-7]{2})")
-_TO_ESCAPE = re.compile(rb"[\s\\#]")
 _DELETED = "//deleted"  # what the kernel appends where the directory was removed below the mount; no path has a `//`
 
 
@@ -60,7 +59,7 @@ def under(entries: Iterable[MountEntry], directory: str) -> list[MountEntry]:
 def parse_under(text: bytes, directory: str) -> list[MountEntry]:
     """`under` of all that is in `text`; other mounts, hundreds on some hosts, are passed over, read or not."""
     name = _trimmed(directory).rpartition("/")[2].encode("utf-8", "surrogateescape")
-    if name and not _TO_ESCAPE.search(name):
+    if name and b"\\" not in text:  # what is escaped reads otherwise
         near = b"/" + name
         text = b"\n".join(line for line in text.split(b"\n") if near in line) if near in text else b""
     return under(parse(text), directory)
