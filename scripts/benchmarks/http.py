@@ -18,9 +18,9 @@ from scripts.benchmarks.peers import (
     place,
     seconds,
     socket_of,
+    until_swept,
     volfs,
 )
-from tests.conftest import until
 
 PART = "http"
 ACTS: dict[str, Callable[[Api, str], object]] = {
@@ -64,7 +64,7 @@ def _cycle(ours: Served, sockets: dict[str, Path], clients: int, count: int, rou
                 lambda api, own: [act(api, f"{prefix}-{own}-{n}") for n in range(each)],  # noqa: B023
             )
             found[what][who].append(1000 * took / (each * clients))
-        until(lambda: not list((ours.root / "volumes").glob(".removing-*")))  # that is not done at the next one's cost
+        until_swept(ours)
     title = "one client" if clients == 1 else f"{clients} clients"
     return [Line(PART, f"{what}, {title}", "ms each", values, (goal,)) for what, values in found.items()]
 

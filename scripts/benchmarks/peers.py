@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.conftest import PROJECT, Served, UnixConnection
+from tests.conftest import PROJECT, Served, UnixConnection, until
 from tests.journeys.docker_daemon import IMAGE, Docker
 from volfs.mount.syscalls import detach
 
@@ -130,6 +130,11 @@ def dockerd(directory: Path, *, image: bool = False) -> Iterator[Docker]:
         yield docker
     finally:
         docker.stop()
+
+
+def until_swept(served: Served) -> None:
+    """Returns when volfs has deleted what it has removed: not at the cost of who is measured next."""
+    until(lambda: not list((served.root / "volumes").glob(".removing-*")), PATIENCE)
 
 
 def populate(root: Path, count: int) -> None:

@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 
 from scripts.benchmarks.lines import Line
-from scripts.benchmarks.peers import PATIENCE, Api, dockerd, place, seconds, socket_of, volfs
-from tests.conftest import until
+from scripts.benchmarks.peers import Api, dockerd, place, seconds, socket_of, until_swept, volfs
 
 PART = "remove"
 BEHIND = 2.0  # seconds: volfs deletes behind its answer, and what that costs others belongs to it
@@ -26,7 +25,7 @@ def measure(quick: bool) -> list[Line]:
             took, longest = _remove(socket)
             answered[who].append(took)
             delayed[who].append(longest)
-            until(lambda: not list((ours.root / "volumes").glob(".removing-*")), PATIENCE)
+            until_swept(ours)
     what = f"removal of {files:,} files"
     return [
         Line(PART, f"{what}, answered after", "s", answered, ("volfs < 0.02",)),

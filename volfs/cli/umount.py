@@ -22,7 +22,7 @@ from volfs.errors import HostError, InUse, NotFound
 from volfs.keeper.claims import is_served, resolved
 from volfs.keeper.fuse import FSTYPE
 from volfs.mount import mountinfo
-from volfs.mount.syscalls import UMOUNT_NOFOLLOW, can_mount, detach, read_mountinfo, unmount
+from volfs.mount.syscalls import UMOUNT_NOFOLLOW, can_mount, detach, mounts_under, read_mountinfo, unmount
 
 PROGRAM = "umount.fuse.volfs"
 SETTLING = 1.0  # seconds in which a bind may be placed while the others are taken away
@@ -63,7 +63,7 @@ def _take_away(view: str) -> None:
     """The view and what is on it, the newest first; raises InUse, naming the path where somebody is inside."""
     deadline = time.monotonic() + SETTLING
     while True:
-        for mount in reversed(mountinfo.under(read_mountinfo(), view)):
+        for mount in reversed(mounts_under(view)):
             try:
                 unmount(mount.mountpoint, UMOUNT_NOFOLLOW)
             except OSError as error:

@@ -170,10 +170,10 @@ class Daemon:
 
     def _notices(self, owed: Owed) -> list[Notice]:
         self._texts.forget(owed.serial)
-        current, shown = self._store.get(owed.name), True
-        if current is None or current.serial != owed.serial:
-            shown = self._shown.forget(owed.serial)
-        if current is None or current.serial != owed.serial or self._is_taken_away(current):
+        current = self._store.get(owed.name)
+        there = current if current is not None and current.serial == owed.serial else None
+        shown = there is not None or self._shown.forget(owed.serial)
+        if there is None or self._is_taken_away(there):
             self._plane.forget(owed.serial)
             self._passthrough.forget_tree(inode(owed.serial, NodeKind.DATA))
         if current is not None:

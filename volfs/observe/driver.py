@@ -15,6 +15,7 @@ from volfs.dockerroot.source import read_text
 from volfs.driver.local import Description, LocalDriver
 from volfs.driver.options import mount_source
 from volfs.driver.record import agreed_options
+from volfs.driver.root import not_found
 from volfs.errors import HostError, Invalid, NotFound, Unavailable, VolfsError
 from volfs.mount.syscalls import is_mount_root, read_only_copy
 
@@ -114,7 +115,7 @@ class ObservedDriver(LocalDriver):
         try:
             descriptor = os.open(path, _PATH)
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"volume {name} not found: it has no directory") from None
+            raise not_found(name) from None
         except OSError as error:
             raise HostError(f"volume {name} cannot be read: {error.strerror}", error.errno) from error
         try:

@@ -22,8 +22,7 @@ import trio
 
 from volfs.driver.names import file_name, name_of_file
 from volfs.errors import VolfsError
-from volfs.mount.mountinfo import under
-from volfs.mount.syscalls import bind, detach, is_mount_root, read_mountinfo, read_only_copy
+from volfs.mount.syscalls import bind, detach, is_mount_root, mounts_under, read_only_copy
 from volfs.view.expiry import Binding, Expiry
 from volfs.view.inodes import split
 from volfs.volume.service import VolumeService
@@ -151,7 +150,7 @@ class DataPlane:
         return f"{self._view}/{file_name(name)}/_data"
 
     def _find_bound(self) -> None:
-        for mount in under(read_mountinfo(), self._view):
+        for mount in mounts_under(self._view):
             name = name_of_file(mount.mountpoint[len(self._view) + 1 :].removesuffix("/_data")) or ""
             volume = self._service.store.get(name) if self._target(name) == mount.mountpoint else None
             if volume is not None and name not in self._stale:
